@@ -1,0 +1,277 @@
+// Package palette is a client for the API keys of Spectro Cloud Palette (/v1/apiKeys).
+package palette
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-resty/resty/v2"
+	"golang.org/x/time/rate"
+)
+
+// version is the SDK's own in the User-Agent header.
+const version = "0.1.0"
+
+// maxBody is the limit of a reply that is not an error, in bytes.
+const maxBody = 64 << 20
+
+// Client talks to one Palette with one credential. Make it with [NewClient]; the
+// zero Client cannot be used. It is immutable and safe for concurrent use: make
+// one and share it, so that its connections are shared as well.
+type Client struct {
+	// APIKeys holds the operations.
+	APIKeys *APIKeysService
+
+	resty   *resty.Client
+	baseURL string // without a slash at its end
+	timeout time.Duration
+	retry   RetryPolicy
+	limiter *rate.Limiter // nil: no limit
+	logger  *slog.Logger  // nil: silent
+}
+
+// operation is one call: what to send, what success looks like, and what may be
+// done when it fails.
+type operation struct {
+	name, method, path, query string
+
+	body       []byte
+	want       int   // the one status of success
+	into       reply // nil: success has no body
+	once       bool  // a second one would do something else than the first
+	goneIsDone bool  // "not found" after a lost answer is success
+}
+
+// NewClient returns a client for what opts say. It needs exactly one credential:
+// [WithAPIKey], [WithAPIKeyFunc], [WithAuthToken] or what [WithEnv] finds. A
+// mistake in any option is an error that is [ErrInvalidArgument] and names it. It
+// sends nothing.
+func NewClient(opts ...Option) (*Client, error) {
+	cfg, err := newConfig(opts)
+	if err != nil {
+		return nil, &callError{"palette: NewClient: " + err.Error(), []error{ErrInvalidArgument, err}}
+	}
+	hc := http.Client{}
+	if cfg.httpClient != nil {
+		hc = *cfg.httpClient // resty writes into the client it gets
+	}
+	if hc.Transport == nil {
+		hc.Transport = newTransport(cfg.rootCAs, cfg.skipVerify)
+	}
+	hc.Transport = &originTransport{
+		base:   hc.Transport,
+		scheme: cfg.baseURL.Scheme, host: cfg.baseURL.Host,
+		credential: cfg.credential,
+	}
+	c := &Client{
+		resty: resty.NewWithClient(&hc).SetLogger(silent{}).SetHeaders(map[string]string{
+			"Accept":     "application/json",
+			"User-Agent": strings.TrimSpace(cfg.userAgent + " palette-apikeys-go/" + version),
+		}),
+		baseURL: strings.TrimRight(cfg.baseURL.String(), "/"),
+		timeout: cfg.timeout,
+		retry:   cfg.retry,
+		limiter: cfg.limiter,
+		logger:  cfg.logger,
+	}
+	c.APIKeys = &APIKeysService{client: c}
+	return c, nil
+}
+
+// silent drops what resty would write to standard error.
+type silent struct{}
+
+func (silent) Errorf(string, ...any) {}
+func (silent) Warnf(string, ...any)  {}
+func (silent) Debugf(string, ...any) {}
+
+// send marshals body, if there is one, and calls.
+func (c *Client) send(ctx context.Context, op *operation, body any) error {
+	if body != nil {
+		var err error
+		if op.body, err = json.Marshal(body); err != nil {
+			return op.invalid(err.Error())
+		}
+	}
+	return c.call(ctx, op)
+}
+
+// call is the loop: pace, attempt, decide, wait. Nothing else knows about repeating.
+func (c *Client) call(ctx context.Context, op *operation) error {
+	var last outcome
+	for attempt, lost := 1, false; ; attempt++ {
+		if err := c.pace(ctx); err != nil {
+			return op.stopped(last.err, err)
+		}
+		last = c.attempt(ctx, op, attempt)
+		if last.err == nil || lost && op.goneIsDone && last.status == http.StatusNotFound {
+			return nil
+		}
+		lost = lost || last.lost()
+		wait := c.retry.wait(attempt, last.retryAfter)
+		if attempt > c.retry.MaxRetries || !op.repeatable(last) || wait > c.retry.MaxWait || !inTime(ctx, wait) {
+			return op.failed(last)
+		}
+		c.logRepeat(ctx, op, last, wait)
+		if err := sleep(ctx, wait); err != nil {
+			return op.stopped(last.err, err)
+		}
+	}
+}
+
+// pace waits until the rate limit lets a request through. A context that is done
+// ends the call here, before anything is sent.
+func (c *Client) pace(ctx context.Context) error {
+	if err := ctx.Err(); err != nil || c.limiter == nil {
+		return err
+	}
+	err := c.limiter.Wait(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("waiting for the rate limit: %w", ctx.Err())
+	}
+	return fmt.Errorf("waiting for the rate limit: %w", context.DeadlineExceeded) // it would have been
+}
+
+// failed is the error of a call that ended with o.
+func (op *operation) failed(o outcome) error {
+	if op.once && o.open() {
+		return beside(o.err, "the key may exist: look for its name before creating again", ErrOutcomeUnknown)
+	}
+	return o.err
+}
+
+// stopped is the error of a call whose context ended while it waited to send. What
+// the last attempt failed with is part of it, if there was one.
+func (op *operation) stopped(last, err error) error {
+	if last == nil {
+		return &callError{"palette: " + op.name + ": " + err.Error(), []error{err}}
+	}
+	return beside(last, "not sent again: "+err.Error(), err)
+}
+
+// attempt sends op once and reads the reply.
+func (c *Client) attempt(ctx context.Context, op *operation, n int) outcome {
+	start := time.Now()
+	timed, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	f := &flight{}
+	req := c.resty.R().SetContext(withFlight(timed, f)).SetDoNotParseResponse(true)
+	if op.body != nil {
+		req.SetHeader("Content-Type", "application/json").SetBody(bytes.NewReader(op.body))
+	}
+	target := c.baseURL + op.path
+	if op.query != "" {
+		target += "?" + op.query
+	}
+	resp, err := req.Execute(op.method, target)
+	var o outcome
+	if err != nil {
+		o = outcome{err: op.broken(timed, f, n, err), sent: f.maybeSent(err), final: isFinal(err)}
+	} else {
+		o = op.decode(timed, f, resp.RawResponse, n)
+	}
+	c.logAttempt(ctx, op, o, n, time.Since(start))
+	return o
+}
+
+// decode turns a reply into op's value or an error.
+func (op *operation) decode(ctx context.Context, f *flight, resp *http.Response, n int) outcome {
+	defer resp.Body.Close()
+	o := outcome{status: resp.StatusCode, sent: true, answered: true}
+	switch {
+	case resp.StatusCode == op.want && op.into == nil:
+		return o
+	case resp.StatusCode >= 300 && resp.StatusCode <= 599:
+		e := newAPIError(op, f, resp, n)
+		o.err, o.retryAfter = e, e.RetryAfter
+		return o
+	case resp.StatusCode != op.want:
+		o.err = op.unexpected(n, fmt.Sprintf("status %d where %d is success", resp.StatusCode, op.want))
+		return o
+	case !isJSON(resp.Header.Get("Content-Type")):
+		o.err = op.unexpected(n, "not JSON by its content type")
+		return o
+	}
+	body, err := readBody(resp, maxBody)
+	switch {
+	case errors.Is(err, errOversize):
+		o.err = op.unexpected(n, err.Error())
+	case err != nil:
+		o.answered = false
+		o.err = op.broken(ctx, f, n, fmt.Errorf("reply cut short: %w", err), ErrUnexpectedResponse)
+	default:
+		if why := op.parse(body); why != "" {
+			o.err = op.unexpected(n, why)
+		}
+	}
+	return o
+}
+
+// parse decodes body and says what is wrong with it, without quoting it.
+func (op *operation) parse(body []byte) (fault string) {
+	var typeErr *json.UnmarshalTypeError
+	switch err := json.Unmarshal(body, op.into); {
+	case errors.As(err, &typeErr):
+		return "wrong type of " + cmp.Or(typeErr.Field, "the whole body")
+	case err != nil:
+		return "not the JSON it should be, in " + strconv.Itoa(len(body)) + " bytes"
+	}
+	if missing := op.into.missing(); missing != "" {
+		return "no " + missing
+	}
+	return ""
+}
+
+func isJSON(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
+}
+
+var errOversize = errors.New("body is larger than the limit")
+
+// readBody reads at most limit bytes; a longer body is errOversize.
+func readBody(resp *http.Response, limit int64) ([]byte, error) {
+	if resp.ContentLength > limit {
+		return nil, errOversize
+	}
+	var buf bytes.Buffer
+	if _, err := buf.ReadFrom(io.LimitReader(resp.Body, limit+1)); err != nil {
+		return nil, err
+	}
+	if int64(buf.Len()) > limit {
+		return nil, errOversize
+	}
+	return buf.Bytes(), nil
+}
+
+func (c *Client) logAttempt(ctx context.Context, op *operation, o outcome, n int, took time.Duration) {
+	if c.logger == nil {
+		return
+	}
+	c.logger.LogAttrs(ctx, slog.LevelDebug, "palette request",
+		slog.String("op", op.name), slog.String("method", op.method), slog.String("path", op.path),
+		slog.Int("status", o.status), slog.Int("attempt", n), slog.Duration("duration", took))
+}
+
+func (c *Client) logRepeat(ctx context.Context, op *operation, o outcome, wait time.Duration) {
+	if c.logger == nil {
+		return
+	}
+	c.logger.LogAttrs(ctx, slog.LevelWarn, "palette request is sent again",
+		slog.String("op", op.name), slog.String("method", op.method), slog.String("path", op.path),
+		slog.Duration("wait", wait), slog.String("reason", o.reason()))
+}

@@ -1,0 +1,6 @@
+package palette
+
+import (
+	_ "github.com/jarcoal/httpmock"
+	_ "github.com/stretchr/testify/require"
+)
