@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-const apiKeysPath = "/v1/apiKeys"
+const collectionPath = "/v1/apiKeys"
 
 // APIKeysService holds the operations on API keys. It is reached as
 // [Client.APIKeys] and is safe for concurrent use.
@@ -30,7 +30,7 @@ type APIKeysService struct {
 func (s *APIKeysService) Create(ctx context.Context, req CreateAPIKeyRequest) (*CreateAPIKeyResponse, error) {
 	var reply createReply
 	op := operation{
-		name: "apiKeys.create", method: http.MethodPost, path: apiKeysPath,
+		name: "apiKeys.create", method: http.MethodPost, path: collectionPath,
 		want: http.StatusCreated, into: &reply, once: true,
 	}
 	if strings.TrimSpace(req.Metadata.Name) == "" {
@@ -148,7 +148,7 @@ func (s *APIKeysService) onKey(ctx context.Context, op *operation, uid, sub stri
 	if why := uidFault(uid); why != "" {
 		return op.invalid(why)
 	}
-	op.path = apiKeysPath + "/" + uid + sub
+	op.path = collectionPath + "/" + uid + sub
 	return s.client.send(ctx, op, body)
 }
 
@@ -156,7 +156,7 @@ func (s *APIKeysService) onKey(ctx context.Context, op *operation, uid, sub stri
 // token it returns is not among seen.
 func (s *APIKeysService) page(ctx context.Context, token string, seen map[string]bool) (*listReply, error) {
 	reply := listReply{Items: new([]APIKey), seen: seen}
-	op := operation{name: "apiKeys.list", method: http.MethodGet, path: apiKeysPath, want: http.StatusOK, into: &reply}
+	op := operation{name: "apiKeys.list", method: http.MethodGet, path: collectionPath, want: http.StatusOK, into: &reply}
 	if token != "" {
 		op.query = url.Values{"continue": {token}}.Encode()
 	}

@@ -1,4 +1,82 @@
-// Package palette is a client for the API keys of Spectro Cloud Palette (/v1/apiKeys).
+// Package palette is a client for the API keys of Spectro Cloud Palette: it
+// creates, lists, reads, changes, revokes and deletes them (/v1/apiKeys).
+//
+// # Quick start
+//
+//	client, err := palette.NewClient(palette.WithEnv()) // PALETTE_API_KEY, PALETTE_HOST
+//	if err != nil {
+//		return err
+//	}
+//	created, err := client.APIKeys.Create(ctx, palette.CreateAPIKeyRequest{
+//		Metadata: palette.ObjectMeta{Name: "ci"},
+//		Spec:     palette.APIKeyCreateSpec{Expiry: time.Now().Add(30 * 24 * time.Hour)},
+//	})
+//	if err != nil {
+//		return err
+//	}
+//	store(created.UID, created.APIKey.Reveal()) // Palette shows the key this once
+//
+// # Authentication
+//
+// A client has exactly one credential: a key ([WithAPIKey]), a function that is
+// asked for it at every attempt ([WithAPIKeyFunc]), a token of the login API
+// ([WithAuthToken]), or what the environment holds ([WithEnv]). It goes to the
+// base URL's scheme and host alone: redirects are refused, not followed.
+//
+// # Errors
+//
+// What the server refuses is an [*APIError] with its code, message and
+// reference. Every error can be asked for its kind with errors.Is:
+//
+//	400, 422                     ErrBadRequest
+//	401                          ErrUnauthorized
+//	403                          ErrForbidden
+//	404                          ErrNotFound
+//	409                          ErrConflict
+//	429                          ErrRateLimited
+//	500 to 599                   ErrServer
+//	300 to 399                   ErrRedirect
+//	not what success looks like  ErrUnexpectedResponse
+//	nothing sent: bad argument   ErrInvalidArgument
+//	a key may have been made     ErrOutcomeUnknown, beside the others
+//	context, attempt timeout     context.Canceled, context.DeadlineExceeded
+//
+// Success is the one status and the whole JSON that the operation documents;
+// anything else is an error and never a zero value.
+//
+// # Repeating
+//
+// A call is sent again, with waits that grow and vary, as [RetryPolicy] says and
+// in these cases. They may change in minor releases.
+//
+//	operation       sent again on
+//	all but Create  no connection, reset or cut replies, the timeout of an
+//	                attempt, 429, 502, 503, 504
+//	Create          429, and failures where nothing was sent (DNS, refused
+//	                connection, TLS handshake)
+//	none            500 (Palette uses it for business errors), other 4xx, 3xx,
+//	                bad replies, bad certificates, no credential, a done context
+//
+// Retry-After is honored: a call waits at least that long, and returns at once,
+// with [APIError.RetryAfter] set, when that is more than the policy's MaxWait or
+// than the context has left. A Delete that is sent again after an attempt without
+// an answer takes 404 for success.
+//
+// When a Create fails in a way that leaves open whether the server made the key
+// (a lost or cut reply, a timeout, a 5xx, a 201 that cannot be read), the error
+// is also [ErrOutcomeUnknown]: look for the name before creating again.
+//
+// # Secrets
+//
+// [Secret] holds the new key. It prints as [REDACTED] wherever it is printed or
+// logged, and refuses to be encoded. The client's own credential is in no error,
+// no log record and no printed client, also where the server repeats it.
+//
+// # Concurrency
+//
+// A [Client] is immutable and safe for concurrent use, as is everything it
+// returns as long as nobody writes to it. Share one: its goroutines then share
+// connections and the rate limit.
 package palette
 
 import (

@@ -146,6 +146,9 @@ func newAPIError(op *operation, f *flight, resp *http.Response, attempt int) *AP
 		RetryAfter: parseRetryAfter(resp.Header.Get("Retry-After"), time.Now()),
 		Attempts:   attempt,
 	}
+	if isRedirect(e.StatusCode) {
+		return e // its body is often the Location once more, with the query
+	}
 	body, err := readBody(resp, maxErrorBody)
 	if err != nil {
 		return e // cut short, it might end inside the credential
@@ -157,7 +160,12 @@ func newAPIError(op *operation, f *flight, resp *http.Response, attempt int) *AP
 // fill takes the fields from body one by one, so that one of a wrong type costs
 // the others nothing.
 func (e *APIError) fill(body []byte, scrub scrubber) {
-	var fields struct{ Code, Message, Details, Ref json.RawMessage }
+	var fields struct {
+		Code    json.RawMessage `json:"code"`
+		Message json.RawMessage `json:"message"`
+		Details json.RawMessage `json:"details"`
+		Ref     json.RawMessage `json:"ref"`
+	}
 	if json.Unmarshal(body, &fields) != nil {
 		e.Message = scrub.text(excerpt(body), maxWord)
 		return
@@ -225,9 +233,9 @@ func (op *operation) invalid(why string) error {
 
 // unexpected is the error for a reply that is not what op returns. It must not
 // quote the reply, which may hold a key.
-func (op *operation) unexpected(attempt int, why string, causes ...error) error {
+func (op *operation) unexpected(attempt int, why string) error {
 	text := fmt.Sprintf("palette: %s: unexpected response: %s (%s)", op.name, why, attempts(attempt))
-	return &callError{text, append(causes, ErrUnexpectedResponse)}
+	return &callError{text, []error{ErrUnexpectedResponse}}
 }
 
 // broken is the error for an attempt that ended with err and without a whole

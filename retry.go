@@ -52,7 +52,7 @@ func (p RetryPolicy) wait(n int, asked time.Duration) time.Duration {
 		ceiling += min(ceiling, p.MaxWait-ceiling)
 	}
 	floor := max(ceiling/2, p.MinWait)
-	return max(asked, floor+rand.N(ceiling-floor+1))
+	return max(asked, floor+rand.N(ceiling-floor+1)) //nolint:gosec // jitter is no secret
 }
 
 // outcome is how one attempt ended.

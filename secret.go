@@ -1,13 +1,16 @@
 package palette
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unique"
 )
 
@@ -58,21 +61,37 @@ func (Secret) MarshalText() ([]byte, error) { return nil, ErrSecretNotEncoded }
 // scrubber has none to take out.
 type scrubber struct{ pattern *regexp.Regexp }
 
-// newScrubber returns a scrubber that finds secret also where JSON, a URL or HTML
-// writes a character of it differently, and across white space.
+// newScrubber returns a scrubber that finds secret in any case, also where JSON, a
+// URL or HTML writes a character of it differently, and across white space.
 func newScrubber(secret string) scrubber {
 	if secret == "" {
 		return scrubber{}
 	}
-	var pattern strings.Builder
-	for i, b := range []byte(secret) {
-		if i > 0 {
-			pattern.WriteString(`\s*`)
-		}
-		fmt.Fprintf(&pattern, `(?:\\*%s|\\+u00(?i:%02x)|%%(?i:%02x)|&#0*%d;|&#(?i:x0*%x);)`,
-			regexp.QuoteMeta(string(b)), b, b, b, b)
+	var runes []string
+	for _, r := range secret {
+		runes = append(runes, `(?:\\*`+regexp.QuoteMeta(string(r))+"|"+escapes(r)+")")
 	}
-	return scrubber{regexp.MustCompile(pattern.String())}
+	return scrubber{regexp.MustCompile("(?i)" + strings.Join(runes, `\s*`))}
+}
+
+// escapes is a pattern of what JSON, a URL and HTML write for r, also where that is
+// escaped once more.
+func escapes(r rune) string {
+	var b strings.Builder
+	for _, unit := range utf16.Encode([]rune{r}) {
+		fmt.Fprintf(&b, `\\+u%04x`, unit)
+	}
+	b.WriteString("|")
+	for _, octet := range []byte(string(r)) {
+		fmt.Fprintf(&b, `%%(?:25)*%02x`, octet)
+	}
+	fmt.Fprintf(&b, `|&(?:amp;)*(?:#0*%d|#x0*%x|%s);`, r, r, cmp.Or(entityNames[r], "#0"))
+	return b.String()
+}
+
+// entityNames are what HTML calls the characters of its own syntax and of base64.
+var entityNames = map[rune]string{
+	'&': "amp", '<': "lt", '>': "gt", '"': "quot", '\'': "apos", '+': "plus", '/': "sol", '=': "equals",
 }
 
 func (s scrubber) clean(text string) string {
@@ -89,7 +108,7 @@ func (s scrubber) text(text string, limit int) string {
 			return ' '
 		}
 		return r
-	}, text)
+	}, s.clean(text)) // the credential itself may have such characters
 	runes := []rune(s.clean(strings.Join(strings.Fields(printable), " ")))
 	if len(runes) > limit {
 		return string(runes[:limit]) + "…"
@@ -114,15 +133,11 @@ func (s scrubber) finds(err error) bool {
 	if s.pattern.MatchString(fmt.Sprintf("%v %+v %#v", err, err, err)) {
 		return true
 	}
-	switch wrapper := err.(type) {
+	switch wrapper := err.(type) { //nolint:errorlint // walks the chain itself
 	case interface{ Unwrap() error }:
 		return s.finds(wrapper.Unwrap())
 	case interface{ Unwrap() []error }:
-		for _, wrapped := range wrapper.Unwrap() {
-			if s.finds(wrapped) {
-				return true
-			}
-		}
+		return slices.ContainsFunc(wrapper.Unwrap(), s.finds)
 	}
 	return false
 }

@@ -1,0 +1,63 @@
+// Package demo gives the example programs a Palette to talk to.
+package demo
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	palette "github.com/seed-804bd3b7/palette-apikeys-go"
+	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
+)
+
+// Connect returns a client for the Palette that the environment names. Where it
+// names none at all, it starts one in memory, lets seed put keys into it, and
+// says so on stderr. Call stop when done with the client.
+func Connect(stderr io.Writer, seed func(*palettetest.Server), opts ...palette.Option) (client *palette.Client, stop func(), err error) {
+	opened, stop := Open(stderr, seed)
+	if client, err = opened.Client(opts...); err != nil {
+		stop()
+		return nil, nil, err
+	}
+	return client, stop, nil
+}
+
+// Palette is one Palette, for programs that need more than one client of it.
+type Palette struct {
+	place, credential palette.Option
+}
+
+// Open finds the Palette that Connect would return a client of.
+func Open(stderr io.Writer, seed func(*palettetest.Server)) (opened *Palette, stop func()) {
+	if environmentNamesPalette() {
+		return &Palette{place: palette.WithEnv()}, func() {}
+	}
+	server := palettetest.NewServer()
+	if seed != nil {
+		seed(server)
+	}
+	fmt.Fprintf(stderr, "PALETTE_API_KEY is not set: this is an in-memory Palette on %s, and nothing leaves this machine.\n", server.URL)
+	return &Palette{palette.WithBaseURL(server.URL), palette.WithAPIKey(server.APIKey)}, server.Close
+}
+
+// Client returns a client with the credential that the environment holds, or
+// with the one of the Palette in memory.
+func (p *Palette) Client(opts ...palette.Option) (*palette.Client, error) {
+	return palette.NewClient(append(opts, p.place, p.credential)...)
+}
+
+// ClientWithKey returns a client of the same Palette with another credential.
+func (p *Palette) ClientWithKey(key string, opts ...palette.Option) (*palette.Client, error) {
+	return palette.NewClient(append(opts, p.place, palette.WithAPIKey(key))...)
+}
+
+// environmentNamesPalette reports whether a real Palette is meant. A host without
+// a key is: better an error than a make-believe key in somebody's script.
+func environmentNamesPalette() bool {
+	for _, name := range []string{"PALETTE_API_KEY", "SPECTROCLOUD_APIKEY", "PALETTE_HOST", "SPECTROCLOUD_HOST"} {
+		if os.Getenv(name) != "" {
+			return true
+		}
+	}
+	return false
+}
