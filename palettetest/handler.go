@@ -190,7 +190,8 @@ func matchPath(pattern, path string) (wildcard string, ok bool) {
 
 // authenticate prefers the ApiKey header where a request carries both (assumed).
 func (s *Server) authenticate(h http.Header) (User, error) {
-	user, ok := User{}, false
+	var user User
+	var ok bool
 	if value := h.Get("ApiKey"); value != "" {
 		user, ok = s.store.userOfKey(value)
 	} else {

@@ -33,12 +33,12 @@ func TestWhereItListens(t *testing.T) {
 	assert.Equal(t, 200, secure.send(secure.APIKey, "GET", "/v1/apiKeys", "").status)
 }
 
-func TestCloseLeavesNothingBehind(t *testing.T) { //nolint:paralleltest // it counts goroutines
+func TestCloseLeavesNothingBehind(t *testing.T) {
 	for name, opts := range map[string][]palettetest.Option{
 		"HTTP/1.1": nil,
 		"HTTP/2":   {palettetest.WithTLS()},
 	} {
-		t.Run(name, func(t *testing.T) { //nolint:paralleltest // it counts goroutines
+		t.Run(name, func(t *testing.T) {
 			before := runtime.NumGoroutine()
 			w := newWorld(t, opts...)
 			w.send(w.APIKey, "GET", "/v1/apiKeys", "") // an idle connection

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
@@ -49,6 +50,16 @@ func (p *Palette) Client(opts ...palette.Option) (*palette.Client, error) {
 // ClientWithKey returns a client of the same Palette with another credential.
 func (p *Palette) ClientWithKey(key string, opts ...palette.Option) (*palette.Client, error) {
 	return palette.NewClient(append(opts, p.place, palette.WithAPIKey(key))...)
+}
+
+// Args returns args, or showcase where a program was started with nothing at all:
+// neither arguments nor a Palette in the environment.
+func Args(stderr io.Writer, args []string, showcase ...string) []string {
+	if len(args) > 0 || environmentNamesPalette() {
+		return args
+	}
+	fmt.Fprintln(stderr, "No arguments: showing what happens with", strings.Join(showcase, " "))
+	return showcase
 }
 
 // environmentNamesPalette reports whether a real Palette is meant. A host without

@@ -15,6 +15,10 @@ import (
 
 const marker = "PROGRAMTEST_RUN_MAIN"
 
+// raceOptions lets a program that was built with the race detector exit at once.
+// By default it sleeps for a second at its end.
+const raceOptions = "GORACE=atexit_sleep_ms=0"
+
 // Main is to be called by TestMain with the program's main: the test binary is
 // the program when Run has started it.
 func Main(m *testing.M, main func()) {
@@ -47,7 +51,8 @@ func Start(t *testing.T, env []string, args ...string) (program *exec.Cmd, finis
 	require.NoError(t, err)
 	var stdout, stderr bytes.Buffer
 	program = exec.CommandContext(context.WithoutCancel(t.Context()), self, args...)
-	program.Env = append([]string{marker + "=1"}, env...)
+	// Without a GOCOVERDIR, go test -cover makes the program complain at its end.
+	program.Env = append([]string{marker + "=1", raceOptions, "GOCOVERDIR=" + t.TempDir()}, env...)
 	program.Stdout, program.Stderr = &stdout, &stderr
 	return program, func() Result {
 		t.Helper()
