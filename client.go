@@ -211,7 +211,7 @@ func (c *Client) call(ctx context.Context, op *operation) error {
 // pace waits until the rate limit lets a request through. A context that is done
 // ends the call here, before anything is sent.
 func (c *Client) pace(ctx context.Context) error {
-	if err := ctx.Err(); err != nil || c.limiter == nil {
+	if err := contextError(ctx); err != nil || c.limiter == nil {
 		return err
 	}
 	err := c.limiter.Wait(ctx)
@@ -219,7 +219,7 @@ func (c *Client) pace(ctx context.Context) error {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return fmt.Errorf("waiting for the rate limit: %w", ctx.Err())
+		return fmt.Errorf("waiting for the rate limit: %w", contextError(ctx))
 	}
 	return fmt.Errorf("waiting for the rate limit: %w", context.DeadlineExceeded) // it would have been
 }
@@ -276,6 +276,9 @@ func (op *operation) decode(ctx context.Context, f *flight, resp *http.Response,
 	case resp.StatusCode >= 300 && resp.StatusCode <= 599:
 		e := newAPIError(op, f, resp, n)
 		o.err, o.retryAfter = e, e.RetryAfter
+		if err := contextError(ctx); err != nil { // its body may be missing for that reason
+			o.err = beside(e, err.Error(), err)
+		}
 		return o
 	case resp.StatusCode != op.want:
 		o.err = op.unexpected(n, fmt.Sprintf("status %d where %d is success", resp.StatusCode, op.want))

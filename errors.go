@@ -69,7 +69,10 @@ type APIError struct {
 // Error says what failed, how, and after how many attempts, in one line.
 func (e *APIError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "palette: %s: %d %s", e.Op, e.StatusCode, cmp.Or(e.Code, http.StatusText(e.StatusCode)))
+	fmt.Fprintf(&b, "palette: %s: %d", e.Op, e.StatusCode)
+	if name := cmp.Or(e.Code, http.StatusText(e.StatusCode)); name != "" {
+		b.WriteString(" " + name)
+	}
 	if e.Message != "" {
 		b.WriteString(": " + e.Message)
 	}
@@ -246,8 +249,10 @@ func (op *operation) broken(ctx context.Context, f *flight, attempt int, err err
 	if errors.As(err, &urlErr) {
 		err = urlErr.Err // its text repeats method and URL
 	}
-	if done := ctx.Err(); done != nil && !errors.Is(err, done) {
-		err = fmt.Errorf("%w: %w", done, err) // net/http may report the context's cause alone
+	for _, why := range []error{context.Cause(ctx), ctx.Err()} {
+		if why != nil && !errors.Is(err, why) {
+			err = fmt.Errorf("%w: %w", why, err) // net/http reports one of them, and not always
+		}
 	}
 	scrub := newScrubber(f.secret)
 	text := fmt.Sprintf("palette: %s: %s (%s)", op.name, scrub.text(err.Error(), maxText), attempts(attempt))

@@ -1,17 +1,18 @@
 package palette
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
-	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf16"
 	"unique"
+
+	"golang.org/x/net/html"
 )
 
 const redacted = "[REDACTED]"
@@ -59,46 +60,104 @@ func (Secret) MarshalText() ([]byte, error) { return nil, ErrSecretNotEncoded }
 
 // scrubber takes one credential out of texts that others wrote. The zero
 // scrubber has none to take out.
-type scrubber struct{ pattern *regexp.Regexp }
+type scrubber struct{ secret, plain string }
 
-// newScrubber returns a scrubber that finds secret in any case, also where JSON, a
-// URL or HTML writes a character of it differently, and across white space.
 func newScrubber(secret string) scrubber {
-	if secret == "" {
-		return scrubber{}
-	}
-	var runes []string
-	for _, r := range secret {
-		runes = append(runes, `(?:\\*`+regexp.QuoteMeta(string(r))+"|"+escapes(r)+")")
-	}
-	return scrubber{regexp.MustCompile("(?i)" + strings.Join(runes, `\s*`))}
+	return scrubber{strings.TrimSpace(secret), plain(secret)}
 }
 
-// escapes is a pattern of what JSON, a URL and HTML write for r, also where that is
-// escaped once more.
-func escapes(r rune) string {
-	var b strings.Builder
-	for _, unit := range utf16.Encode([]rune{r}) {
-		fmt.Fprintf(&b, `\\+u%04x`, unit)
-	}
-	b.WriteString("|")
-	for _, octet := range []byte(string(r)) {
-		fmt.Fprintf(&b, `%%(?:25)*%02x`, octet)
-	}
-	fmt.Fprintf(&b, `|&(?:amp;)*(?:#0*%d|#x0*%x|%s);`, r, r, cmp.Or(entityNames[r], "#0"))
-	return b.String()
-}
-
-// entityNames are what HTML calls the characters of its own syntax and of base64.
-var entityNames = map[rune]string{
-	'&': "amp", '<': "lt", '>': "gt", '"': "quot", '\'': "apos", '+': "plus", '/': "sol", '=': "equals",
-}
-
+// clean returns text without the credential. Where the credential is there in
+// another form than its own, nothing of text is kept.
 func (s scrubber) clean(text string) string {
-	if s.pattern == nil {
+	if s.secret == "" {
 		return text
 	}
-	return s.pattern.ReplaceAllLiteralString(text, redacted)
+	text = strings.ReplaceAll(text, s.secret, redacted)
+	if s.plain != "" && strings.Contains(plain(text), s.plain) {
+		return redacted
+	}
+	return text
+}
+
+// plain is the form in which texts compare that were escaped in different ways, not
+// more than eight times over, and that may be broken into lines.
+func plain(text string) string {
+	for range 8 {
+		before := text
+		text = strings.Map(func(r rune) rune {
+			if unicode.IsSpace(r) || !unicode.IsPrint(r) {
+				return -1
+			}
+			return r
+		}, unescape(before))
+		if text == before {
+			break
+		}
+	}
+	return strings.ToLower(text)
+}
+
+// unescape takes back what JSON, URLs and HTML write for a character. A backslash
+// that is before anything else goes as well.
+func unescape(text string) string {
+	var b strings.Builder
+	for {
+		i := strings.IndexAny(text, `\%&`)
+		if i < 0 {
+			return b.String() + text
+		}
+		b.WriteString(text[:i])
+		var char string
+		char, text = cutEscape(text[i:])
+		b.WriteString(char)
+	}
+}
+
+// cutEscape takes one escape off the beginning of text.
+func cutEscape(text string) (char, rest string) {
+	switch text[0] {
+	case '%':
+		if octet, ok := parseHex(text[1:], 2); ok {
+			return string([]byte{byte(octet)}), text[3:]
+		}
+	case '&':
+		if end := strings.IndexByte(text[:min(len(text), 64)], ';'); end > 0 {
+			return html.UnescapeString(text[:end+1]), text[end+1:]
+		}
+	case '\\':
+		first, rest, ok := cutUnit(text)
+		if second, after, ok := cutUnit(rest); ok {
+			if pair := utf16.DecodeRune(first, second); pair != unicode.ReplacementChar {
+				return string(pair), after
+			}
+		}
+		if !ok {
+			return "", rest
+		}
+		return string(first), rest
+	}
+	return text[:1], text[1:]
+}
+
+// cutUnit takes backslashes and, if it follows, what JSON writes after them for a
+// character.
+func cutUnit(text string) (unit rune, rest string, ok bool) {
+	rest = strings.TrimLeft(text, `\`)
+	if len(rest) == len(text) || !strings.HasPrefix(rest, "u") {
+		return 0, rest, false
+	}
+	if unit, ok = parseHex(rest[1:], 4); ok {
+		rest = rest[5:]
+	}
+	return unit, rest, ok
+}
+
+func parseHex(text string, digits int) (rune, bool) {
+	if len(text) < digits {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(text[:digits], 16, 32)
+	return rune(n), err == nil
 }
 
 // text returns text without the credential, on one line and cut to limit runes.
@@ -108,7 +167,7 @@ func (s scrubber) text(text string, limit int) string {
 			return ' '
 		}
 		return r
-	}, s.clean(text)) // the credential itself may have such characters
+	}, text)
 	runes := []rune(s.clean(strings.Join(strings.Fields(printable), " ")))
 	if len(runes) > limit {
 		return string(runes[:limit]) + "…"
@@ -118,8 +177,11 @@ func (s scrubber) text(text string, limit int) string {
 
 // json returns raw without the credential, as JSON again.
 func (s scrubber) json(raw json.RawMessage) json.RawMessage {
+	if len(raw) == 0 {
+		return nil // an empty message could not be encoded again
+	}
 	clean := s.clean(string(raw))
-	if clean != "" && !json.Valid([]byte(clean)) { // it stood outside a string
+	if !json.Valid([]byte(clean)) { // it stood outside a string
 		clean = `"` + redacted + `"`
 	}
 	return json.RawMessage(clean)
@@ -127,10 +189,10 @@ func (s scrubber) json(raw json.RawMessage) json.RawMessage {
 
 // finds reports whether err, or one it wraps, shows the credential.
 func (s scrubber) finds(err error) bool {
-	if s.pattern == nil || err == nil {
+	if s.secret == "" || err == nil {
 		return false
 	}
-	if s.pattern.MatchString(fmt.Sprintf("%v %+v %#v", err, err, err)) {
+	if shown := fmt.Sprintf("%v %+v %#v", err, err, err); s.clean(shown) != shown {
 		return true
 	}
 	switch wrapper := err.(type) { //nolint:errorlint // walks the chain itself

@@ -33,7 +33,7 @@ func TestWhereItListens(t *testing.T) {
 	assert.Equal(t, 200, secure.send(secure.APIKey, "GET", "/v1/apiKeys", "").status)
 }
 
-func TestCloseLeavesNothingBehind(t *testing.T) {
+func TestCloseLeavesNothingBehind(t *testing.T) { //nolint:paralleltest // it counts goroutines
 	for name, opts := range map[string][]palettetest.Option{
 		"HTTP/1.1": nil,
 		"HTTP/2":   {palettetest.WithTLS()},

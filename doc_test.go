@@ -1,6 +1,0 @@
-package palette
-
-import (
-	_ "github.com/jarcoal/httpmock"
-	_ "github.com/stretchr/testify/require"
-)
