@@ -322,6 +322,9 @@ func checkKey(key string) error {
 // hold a password.
 func parseBaseURL(raw string) (*url.URL, error) {
 	if !strings.Contains(raw, "://") {
+		if scheme, _, _ := strings.Cut(raw, ":"); strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "http") {
+			return nil, errors.New("no // after the scheme") // else the key would go to a host named https
+		}
 		raw = "https://" + raw
 	}
 	u, err := url.Parse(raw)
@@ -332,6 +335,8 @@ func parseBaseURL(raw string) (*url.URL, error) {
 		return nil, errors.New("scheme must be https or http")
 	case u.Hostname() == "":
 		return nil, errors.New("no host")
+	case strings.Contains(u.Hostname(), ":") && u.Host[0] != '[':
+		return nil, errors.New("an IPv6 address needs brackets")
 	case u.User != nil:
 		return nil, errors.New("must not hold a user or password")
 	case strings.ContainsAny(raw, "?#"):

@@ -54,13 +54,15 @@ func (f *flight) maybeSent(err error) bool {
 	if !f.handedOn {
 		return false
 	}
-	return f.connected.Load() || !f.connecting.Load() && !isDialError(err)
+	return f.connected.Load() || !f.connecting.Load() && !isConnectError(err)
 }
 
-func isDialError(err error) bool {
+// isConnectError reports whether err shows that there was no connection to send over.
+func isConnectError(err error) bool {
 	var opErr *net.OpError
 	var dnsErr *net.DNSError
-	return errors.As(err, &dnsErr) || errors.As(err, &opErr) && opErr.Op == "dial"
+	var certificate *tls.CertificateVerificationError
+	return errors.As(err, &certificate) || errors.As(err, &dnsErr) || errors.As(err, &opErr) && opErr.Op == "dial"
 }
 
 // errOrigin guards against the URL of a request being built wrong.

@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -57,7 +56,7 @@ func TestTheClientIsReplacedThroughAnInterfaceOfTheConsumersOwn(t *testing.T) {
 	}), "lab")
 	require.ErrorIs(t, err, palette.ErrForbidden)
 	var apiErr *palette.APIError
-	require.True(t, errors.As(err, &apiErr))
+	require.ErrorAs(t, err, &apiErr)
 	assert.Equal(t, 403, apiErr.StatusCode)
 }
 
@@ -79,7 +78,7 @@ func TestTheTracedClientMakesASpanAnAttemptThatHoldsNoKey(t *testing.T) {
 	for _, span := range spans.Ended() {
 		assert.NotContains(t, fmt.Sprintf("%+v", span), server.APIKey)
 		for _, attribute := range span.Attributes() {
-			assert.NotContains(t, attribute.Value.Emit(), server.APIKey, attribute.Key)
+			assert.NotContains(t, attribute.Value.String(), server.APIKey, attribute.Key)
 		}
 	}
 }

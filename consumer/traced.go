@@ -5,8 +5,9 @@ package consumer
 import (
 	"net/http"
 
-	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+
+	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 )
 
 func newTracedClient() (*palette.Client, error) {

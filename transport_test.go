@@ -1,0 +1,145 @@
+package palette
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// These tests are inside the package: what they guard against cannot be brought
+// about from outside as long as the rest of the package is right.
+
+const pinnedKey = "pinned-credential-0815"
+
+type recorder struct {
+	got   []*http.Request
+	reply http.Response
+}
+
+func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
+	r.got = append(r.got, req)
+	resp := r.reply
+	resp.Request = req // as net/http does
+	resp.Body = http.NoBody
+	return &resp, nil
+}
+
+func pinnedTransport(base http.RoundTripper) *originTransport {
+	return &originTransport{base: base, scheme: "https", host: "palette.test:8443", credential: fixed(headerAPIKey, pinnedKey)}
+}
+
+type closeSpy struct {
+	io.Reader
+	closed bool
+}
+
+func (c *closeSpy) Close() error {
+	c.closed = true
+	return nil
+}
+
+func TestCredentialIsPinnedToSchemeAndHost(t *testing.T) {
+	t.Parallel()
+	for _, target := range []string{
+		"https://attacker.test:8443/v1/apiKeys",
+		"https://palette.test/v1/apiKeys",
+		"https://palette.test:443/v1/apiKeys",
+		"https://palette.test:8444/v1/apiKeys",
+		"http://palette.test:8443/v1/apiKeys",
+		"https://palette.test.attacker.test:8443/v1/apiKeys",
+		"https://palette.test:8443@attacker.test/v1/apiKeys",
+		"https://sub.palette.test:8443/v1/apiKeys",
+	} {
+		base, body := &recorder{reply: http.Response{StatusCode: 200}}, &closeSpy{Reader: strings.NewReader("{}")}
+		req, err := http.NewRequestWithContext(withFlight(context.Background(), &flight{}), "POST", target, body)
+		require.NoError(t, err)
+
+		resp, err := pinnedTransport(base).RoundTrip(req) //nolint:bodyclose // there is none
+		require.ErrorIs(t, err, errOrigin, target)
+		assert.Nil(t, resp)
+		assert.Empty(t, base.got, "%s was asked", target)
+		assert.True(t, body.closed, "a RoundTripper closes the body, whatever happens")
+		assert.True(t, isFinal(err), "it would only come again")
+	}
+}
+
+// The same through a client as NewClient makes it, in case its parts are put
+// together wrongly.
+func TestClientSendsNowhereElse(t *testing.T) {
+	t.Parallel()
+	var asked int
+	attacker := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
+	client, err := NewClient(WithAPIKey(pinnedKey), WithBaseURL("http://127.0.0.1:1/prefix"))
+	require.NoError(t, err)
+	_, err = client.resty.R().SetContext(withFlight(context.Background(), &flight{})).Get(attacker.URL)
+	require.ErrorIs(t, err, errOrigin)
+	attacker.Close()
+	assert.Zero(t, asked)
+}
+
+func TestOnlyTheCopyCarriesTheCredential(t *testing.T) {
+	t.Parallel()
+	base := &recorder{reply: http.Response{StatusCode: 200, Header: http.Header{}}}
+	f := &flight{}
+	req, err := http.NewRequestWithContext(withFlight(context.Background(), f), "POST", "https://palette.test:8443/v1", strings.NewReader("{}"))
+	require.NoError(t, err)
+	require.NotNil(t, req.GetBody, "else the test proves nothing")
+
+	resp, err := pinnedTransport(base).RoundTrip(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+
+	require.Len(t, base.got, 1)
+	sealed := base.got[0]
+	assert.Equal(t, pinnedKey, sealed.Header.Get("ApiKey"))
+	assert.Nil(t, sealed.GetBody, "with it, net/http sends a body again by itself")
+	assert.Empty(t, req.Header, "the request of the caller was written to")
+	assert.NotNil(t, req.GetBody, "the request of the caller was written to")
+	assert.Same(t, req, resp.Request, "the reply must not lead to the request with the credential")
+}
+
+func TestRedirectIsHiddenFromNetHTTP(t *testing.T) {
+	t.Parallel()
+	for status := 300; status <= 399; status++ {
+		base := &recorder{reply: http.Response{StatusCode: status, Header: http.Header{"Location": {"https://attacker.test/"}}}}
+		f := &flight{}
+		req := (&http.Request{Method: "GET", URL: &url.URL{Scheme: "https", Host: "palette.test:8443", Path: "/v1"}, Header: http.Header{}}).
+			WithContext(withFlight(context.Background(), f))
+		resp, err := pinnedTransport(base).RoundTrip(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		assert.Empty(t, resp.Header.Get("Location"))
+		assert.Equal(t, "https://attacker.test/", f.location)
+	}
+}
+
+// Resty's own logger writes to standard error. Nothing of today's pipeline makes
+// it write, so it is made to here.
+func TestRestyIsSilenced(t *testing.T) {
+	t.Parallel()
+	const child = "PALETTE_TEST_RESTY_CHILD"
+	if os.Getenv(child) != "" {
+		client, err := NewClient(WithAPIKey(pinnedKey))
+		if err != nil {
+			os.Exit(1)
+		}
+		client.resty.SetRedirectPolicy("not a policy")                           // logs an error
+		client.resty.OnRequestLog(nil).OnRequestLog(nil)                         // logs a warning
+		_, _ = client.resty.R().SetBasicAuth("u", "p").Get("http://127.0.0.1:1") // logs another
+		os.Exit(0)
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestRestyIsSilenced$") //nolint:gosec // the test itself
+	cmd.Env = append(os.Environ(), child+"=1", "GORACE=atexit_sleep_ms=0")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err)
+	assert.Empty(t, string(out))
+}
