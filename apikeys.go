@@ -49,30 +49,34 @@ func (s *APIKeysService) Create(ctx context.Context, req CreateAPIKeyRequest) (*
 // List returns all keys the credential may see: a tenant administrator's shows
 // every user's. The slice is never nil on success; on an error it is.
 func (s *APIKeysService) List(ctx context.Context) ([]APIKey, error) {
-	return s.collect(ctx, func(APIKey) bool { return true })
+	var keys []APIKey
+	for page, err := range s.pages(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if keys == nil { // mostly the only page: no copy
+			keys = page
+			continue
+		}
+		keys = append(keys, page...)
+	}
+	return keys, nil
 }
 
 // All yields the keys that List returns, fetching a page when it is needed. An
 // error is the last thing it yields, with a zero key. Each range starts anew.
 func (s *APIKeysService) All(ctx context.Context) iter.Seq2[APIKey, error] {
 	return func(yield func(APIKey, error) bool) {
-		seen := map[string]bool{}
-		for token := ""; ; {
-			page, err := s.page(ctx, token, seen)
+		for page, err := range s.pages(ctx) {
 			if err != nil {
 				yield(APIKey{}, err)
 				return
 			}
-			for _, key := range *page.Items {
+			for _, key := range page {
 				if !yield(key, nil) {
 					return
 				}
 			}
-			token = page.ListMeta.Continue
-			if token == "" {
-				return
-			}
-			seen[token] = true
 		}
 	}
 }
@@ -85,7 +89,16 @@ func (s *APIKeysService) FindByName(ctx context.Context, name string) ([]APIKey,
 		op := operation{name: "apiKeys.findByName"}
 		return nil, op.invalid("name is empty")
 	}
-	return s.collect(ctx, func(key APIKey) bool { return key.Metadata.Name == name })
+	keys := []APIKey{}
+	for key, err := range s.All(ctx) {
+		switch {
+		case err != nil:
+			return nil, err
+		case key.Metadata.Name == name:
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
 }
 
 // Get returns one key. A uid that cannot be one is [ErrInvalidArgument], an
@@ -152,31 +165,26 @@ func (s *APIKeysService) onKey(ctx context.Context, op *operation, uid, sub stri
 	return s.client.send(ctx, op, body)
 }
 
-// page fetches the page that token continues, the first for an empty one. The
-// token it returns is not among seen.
-func (s *APIKeysService) page(ctx context.Context, token string, seen map[string]bool) (*listReply, error) {
-	reply := listReply{Items: new([]APIKey), seen: seen}
-	op := operation{name: "apiKeys.list", method: http.MethodGet, path: collectionPath, want: http.StatusOK, into: &reply}
-	if token != "" {
-		op.query = url.Values{"continue": {token}}.Encode()
-	}
-	if err := s.client.send(ctx, &op, nil); err != nil {
-		return nil, err
-	}
-	return &reply, nil
-}
-
-func (s *APIKeysService) collect(ctx context.Context, keep func(APIKey) bool) ([]APIKey, error) {
-	keys := []APIKey{}
-	for key, err := range s.All(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		if keep(key) {
-			keys = append(keys, key)
+// pages yields the list page by page, as long as one names the next.
+func (s *APIKeysService) pages(ctx context.Context) iter.Seq2[[]APIKey, error] {
+	return func(yield func([]APIKey, error) bool) {
+		seen := map[string]bool{}
+		op := operation{name: "apiKeys.list", method: http.MethodGet, path: collectionPath, want: http.StatusOK}
+		for {
+			reply := listReply{seen: seen}
+			op.into = &reply
+			if err := s.client.send(ctx, &op, nil); err != nil {
+				yield(nil, err)
+				return
+			}
+			token := reply.ListMeta.Continue
+			if !yield(*reply.Items, nil) || token == "" {
+				return
+			}
+			seen[token] = true
+			op.query = url.Values{"continue": {token}}.Encode()
 		}
 	}
-	return keys, nil
 }
 
 // uidFault says why uid cannot name a key, or nothing if it can. An empty uid
@@ -234,8 +242,9 @@ func (r *keyReply) missing() string {
 }
 
 type listReply struct {
-	// Items starts as a pointer to nil, which is what tells a body without items
-	// from one with "items": null, where the decoder sets the pointer to nil.
+	// Items starts as no keys with room for some. That tells a body without items
+	// from "items": [], where the decoder makes a slice without room, and from
+	// "items": null, where it sets the pointer to nil.
 	Items    *[]APIKey `json:"items"`
 	ListMeta struct {
 		Continue string `json:"continue"`
@@ -243,11 +252,17 @@ type listReply struct {
 	seen map[string]bool
 }
 
+// makeRoom expects the keys of a body of so many bytes, some 600 each.
+func (r *listReply) makeRoom(size int) {
+	items := make([]APIKey, 0, size/512+1)
+	r.Items = &items
+}
+
 func (r *listReply) missing() string {
 	switch {
 	case r.Items == nil:
-		r.Items = new([]APIKey)
-	case *r.Items == nil:
+		r.Items = &[]APIKey{}
+	case len(*r.Items) == 0 && cap(*r.Items) > 0:
 		return "items"
 	}
 	if r.seen[r.ListMeta.Continue] {

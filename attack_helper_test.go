@@ -38,9 +38,8 @@ var attackKeys = []string{
 	"0123456789abcdefABCDEF9876543210",
 	"q83vEjRWeJq83vEjRWeJq83vEjRWeJ+/q83vEjRWeA8=",
 	"..........",
-	`\d+\w*\u0041\x41\/`,
-	"%41%42%43&amp;&#65;",
-	"ключ-schlüssel-鍵-🔑",
+	"(a+b)*.[c]{2}^$|?",
+	"ключ-schlüssel-鍵",
 	"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl-_",
 }
 
@@ -60,18 +59,23 @@ func (c attackCall) creates() bool { return c.name == "Create" }
 func attackCalls() []attackCall {
 	const list = `{"items":[{"metadata":{"name":"ci","uid":"` + attackUID + `"},"status":{"isActive":true}}]}`
 	return append([]attackCall{
-		{"Create", "apiKeys.create", "POST", "/v1/apiKeys", 201,
+		{
+			"Create", "apiKeys.create", "POST", "/v1/apiKeys", 201,
 			`{"apiKey":"` + attackMadeKey + `","uid":"` + attackUID + `"}`,
 			func(ctx context.Context, s *palette.APIKeysService) (bool, error) {
 				made, err := s.Create(ctx, palette.CreateAPIKeyRequest{Metadata: palette.ObjectMeta{Name: "ci"}})
 				return made == nil, err
-			}},
-		{"List", "apiKeys.list", "GET", "/v1/apiKeys", 200, list,
+			},
+		},
+		{
+			"List", "apiKeys.list", "GET", "/v1/apiKeys", 200, list,
 			func(ctx context.Context, s *palette.APIKeysService) (bool, error) {
 				keys, err := s.List(ctx)
 				return keys == nil, err
-			}},
-		{"All", "apiKeys.list", "GET", "/v1/apiKeys", 200, list,
+			},
+		},
+		{
+			"All", "apiKeys.list", "GET", "/v1/apiKeys", 200, list,
 			func(ctx context.Context, s *palette.APIKeysService) (nothing bool, last error) {
 				nothing = true
 				for key, err := range s.All(ctx) {
@@ -79,12 +83,15 @@ func attackCalls() []attackCall {
 					last = err
 				}
 				return nothing, last
-			}},
-		{"FindByName", "apiKeys.list", "GET", "/v1/apiKeys", 200, list,
+			},
+		},
+		{
+			"FindByName", "apiKeys.list", "GET", "/v1/apiKeys", 200, list,
 			func(ctx context.Context, s *palette.APIKeysService) (bool, error) {
 				keys, err := s.FindByName(ctx, "ci")
 				return keys == nil, err
-			}},
+			},
+		},
 	}, attackCallsOn(attackUID)...)
 }
 
@@ -92,17 +99,21 @@ func attackCalls() []attackCall {
 func attackCallsOn(uid string) []attackCall {
 	path := "/v1/apiKeys/" + uid
 	write := func(name, method, path string, do func(*palette.APIKeysService, context.Context, string) error) attackCall {
-		return attackCall{name, "apiKeys." + strings.ToLower(name), method, path, 204, "",
+		return attackCall{
+			name, "apiKeys." + strings.ToLower(name), method, path, 204, "",
 			func(ctx context.Context, s *palette.APIKeysService) (bool, error) {
 				return true, do(s, ctx, uid)
-			}}
+			},
+		}
 	}
 	return []attackCall{
-		{"Get", "apiKeys.get", "GET", path, 200, `{"metadata":{"name":"ci","uid":"` + attackUID + `"},"status":{"isActive":true}}`,
+		{
+			"Get", "apiKeys.get", "GET", path, 200, `{"metadata":{"name":"ci","uid":"` + attackUID + `"},"status":{"isActive":true}}`,
 			func(ctx context.Context, s *palette.APIKeysService) (bool, error) {
 				key, err := s.Get(ctx, uid)
 				return key == nil, err
-			}},
+			},
+		},
 		write("Update", "PUT", path, func(s *palette.APIKeysService, ctx context.Context, uid string) error {
 			return s.Update(ctx, uid, palette.UpdateAPIKeyRequest{Metadata: palette.ObjectMeta{Name: "ci"}})
 		}),
@@ -203,7 +214,7 @@ func attackHides(t testing.TB, text, secret string) {
 	quoted, err := json.Marshal(secret)
 	require.NoError(t, err)
 	for _, form := range []string{
-		secret, string(quoted[1 : len(quoted)-1]), fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), fmt.Sprint([]byte(secret)),
+		secret, string(quoted[1 : len(quoted)-1]), fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), fmt.Sprintf("%d", []byte(secret)),
 	} {
 		if strings.Contains(text, form) {
 			t.Errorf("shows the secret as %s in: %.2000s", form, text)
@@ -234,7 +245,7 @@ func attackChain(err error) []error {
 		return nil
 	}
 	chain := []error{err}
-	switch wrapper := err.(type) {
+	switch wrapper := err.(type) { //nolint:errorlint // walks the chain itself
 	case interface{ Unwrap() error }:
 		chain = append(chain, attackChain(wrapper.Unwrap())...)
 	case interface{ Unwrap() []error }:

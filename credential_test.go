@@ -28,7 +28,7 @@ func TestRedirectIsNeverFollowed(t *testing.T) {
 	const secret = "LOCATION-SECRET"
 
 	var stolen atomic.Int64 // connections to anywhere but the server
-	attacker, err := net.Listen("tcp", "127.0.0.1:0")
+	attacker, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = attacker.Close() })
 	go func() {
@@ -60,7 +60,7 @@ func TestRedirectIsNeverFollowed(t *testing.T) {
 
 	// Whatever is dialled beside the server is the attacker, who would be trusted.
 	transport := &http.Transport{
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // the attacker shall have every chance
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // the attacker shall have every chance
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			if addr != victimAddr {
 				addr = attacker.Addr().String()
@@ -148,7 +148,8 @@ func TestCredentialFunctionThatFailsSendsNothing(t *testing.T) {
 	vault := errors.New("vault is sealed")
 	for _, call := range attackCalls() {
 		var asked, sent atomic.Int64
-		client := attackSetup{key: "-", retry: attackTwice,
+		client := attackSetup{
+			key: "-", retry: attackTwice,
 			rt: attackTrip(func(*http.Request) (*http.Response, error) {
 				sent.Add(1)
 				return attackReply(204, "", ""), nil
@@ -183,7 +184,8 @@ func TestCredentialFunctionIsBoundByTheAttempt(t *testing.T) {
 	for _, call := range attackCalls() {
 		synctest.Test(t, func(t *testing.T) {
 			asked, sent := 0, 0
-			client := attackSetup{key: "-", retry: attackTwice,
+			client := attackSetup{
+				key: "-", retry: attackTwice,
 				rt: attackTrip(func(*http.Request) (*http.Response, error) {
 					sent++
 					return attackReply(204, "", ""), nil
@@ -215,7 +217,8 @@ func TestCredentialFunctionWithAnInvalidKeySendsNothing(t *testing.T) {
 		"secret\tpart", "secret-part\x7f", "secret-part\u0085", "secret-part\u00a0", "secret-part\u2028", "\u009fsecret-part",
 	} {
 		sent := 0
-		client := attackSetup{key: "-", retry: attackTwice,
+		client := attackSetup{
+			key: "-", retry: attackTwice,
 			rt: attackTrip(func(*http.Request) (*http.Response, error) {
 				sent++
 				return attackReply(204, "", ""), nil
@@ -240,7 +243,8 @@ func TestCredentialFunctionIsAskedAtEveryAttempt(t *testing.T) {
 	for _, call := range attackCalls() {
 		asked := 0
 		var got []string
-		client := attackSetup{key: "-", retry: attackTwice,
+		client := attackSetup{
+			key: "-", retry: attackTwice,
 			rt: attackTrip(func(req *http.Request) (*http.Response, error) {
 				got = append(got, req.Header.Get("ApiKey"))
 				if len(got) == 1 {

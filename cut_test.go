@@ -47,7 +47,7 @@ type attackConn struct {
 // attackRaw starts a server that serves every connection with serve and then closes it.
 func attackRaw(t testing.TB, serve func(*attackConn)) *attackServer {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	server := &attackServer{url: "http://" + listener.Addr().String() + attackPrefix}
 	attackServe(t, listener, func(conn net.Conn) {
@@ -125,7 +125,7 @@ func (c *attackConn) reset() {
 // attackRefused is the URL of a port that nobody listens on.
 func attackRefused(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, listener.Close())
 	return "http://" + listener.Addr().String() + attackPrefix

@@ -126,7 +126,9 @@ func WithInsecureHTTP() Option {
 
 // WithHTTPClient sends through a copy of hc. Its Transport is where proxies, TLS
 // settings and OpenTelemetry go; its Timeout and Jar are honored, its
-// CheckRedirect is never asked. It excludes [WithRootCAs] and [WithInsecureSkipVerify].
+// CheckRedirect is never asked. The default transport, in its place, is Go's own
+// with at most 64 connections, which over HTTP/1.1 is as many requests at a time.
+// It excludes [WithRootCAs] and [WithInsecureSkipVerify].
 func WithHTTPClient(hc *http.Client) Option {
 	return option("WithHTTPClient", func(c *config) error {
 		c.httpClient = hc

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -148,10 +149,10 @@ func parseRetryAfter(value string, now time.Time) time.Duration {
 	if date, err := http.ParseTime(value); err == nil {
 		return max(0, date.Sub(now))
 	}
-	seconds, err := strconv.ParseUint(value, 10, 64)
-	if err != nil && !errors.Is(err, strconv.ErrRange) {
+	if strings.Trim(value, "0123456789") != "" {
 		return 0
 	}
+	seconds, _ := strconv.ParseUint(value, 10, 64) // too many are as many as there are
 	if seconds > uint64(math.MaxInt64/time.Second) {
 		return math.MaxInt64
 	}

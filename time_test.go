@@ -182,7 +182,7 @@ func attackPipe(t *testing.T, serve func(net.Conn)) *http.Transport {
 		client, server := net.Pipe()
 		t.Cleanup(func() { _ = server.Close() })
 		go func() {
-			defer server.Close()
+			defer func() { _ = server.Close() }()
 			serve(server)
 		}()
 		return client, nil
@@ -261,7 +261,7 @@ var attackPhases = map[string]struct {
 // whoever comes next.
 func attackStalledDial(t *testing.T) func(context.Context, string, string) (net.Conn, error) {
 	t.Helper()
-	t.Cleanup(func() { time.Sleep(2 * time.Hour) }) // virtual ones, until the last has ended
+	t.Cleanup(func() { time.Sleep(2 * time.Hour) }) //nolint:forbidigo // virtual hours, until the last dial has ended
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {
 		select {
 		case <-ctx.Done():
@@ -364,23 +364,25 @@ func TestContextThatIsDoneSendsNothing(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(cause)
 		asked := false
-		client := attackSetup{key: "-", rt: attackUnreachable(t), retry: attackTwice, more: []palette.Option{
-			palette.WithRateLimit(1e6, 1000),
-			palette.WithAPIKeyFunc(func(context.Context) (string, error) {
-				asked = true
-				return attackKey, nil
-			}),
-		}}.client(t)
-		nothing, err := call.do(ctx, client.APIKeys)
-		attackIs(t, err, context.Canceled)
-		require.ErrorIs(t, err, cause)
-		assert.True(t, nothing)
-		assert.False(t, asked, "the credential was asked for")
+		for _, limit := range []palette.Option{nil, palette.WithRateLimit(1e6, 1000)} {
+			client := attackSetup{key: "-", rt: attackUnreachable(t), retry: attackTwice, more: []palette.Option{
+				limit,
+				palette.WithAPIKeyFunc(func(context.Context) (string, error) {
+					asked = true
+					return attackKey, nil
+				}),
+			}}.client(t)
+			nothing, err := call.do(ctx, client.APIKeys)
+			attackIs(t, err, context.Canceled)
+			require.ErrorIs(t, err, cause)
+			assert.True(t, nothing)
 
-		expired, cancelExpired := context.WithDeadline(t.Context(), time.Now().Add(-time.Hour))
-		_, err = call.do(expired, client.APIKeys)
-		attackIs(t, err, context.DeadlineExceeded)
-		cancelExpired()
+			expired, cancelExpired := context.WithDeadline(t.Context(), time.Now().Add(-time.Hour))
+			_, err = call.do(expired, client.APIKeys)
+			attackIs(t, err, context.DeadlineExceeded)
+			cancelExpired()
+		}
+		assert.False(t, asked, "the credential was asked for")
 	}
 }
 
@@ -398,7 +400,8 @@ func TestTimeoutIsOfOneAttempt(t *testing.T) {
 			}
 			synctest.Test(t, func(t *testing.T) {
 				attempts := 0
-				client := attackSetup{url: attackPlainURL, retry: attackTwice, more: []palette.Option{palette.WithTimeout(4 * time.Second)},
+				client := attackSetup{
+					url: attackPlainURL, retry: attackTwice, more: []palette.Option{palette.WithTimeout(4 * time.Second)},
 					rt: attackPipe(t, func(conn net.Conn) {
 						attempts++
 						if req, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
@@ -406,7 +409,8 @@ func TestTimeoutIsOfOneAttempt(t *testing.T) {
 						}
 						_, _ = io.WriteString(conn, hang)
 						attackHang(conn)
-					})}.client(t)
+					}),
+				}.client(t)
 				start := time.Now()
 				_, err := call.do(t.Context(), client.APIKeys)
 				want := 3
@@ -418,7 +422,7 @@ func TestTimeoutIsOfOneAttempt(t *testing.T) {
 				require.NoError(t, t.Context().Err())
 				require.Equal(t, want, attempts, where)
 				require.Equal(t, call.creates(), errors.Is(err, palette.ErrOutcomeUnknown), where)
-				require.Equal(t, (time.Duration(want) * 4 * time.Second).Seconds(), time.Since(start).Round(time.Millisecond).Seconds(), where)
+				require.Equal(t, time.Duration(want)*4*time.Second, time.Since(start).Round(time.Millisecond), where)
 			})
 		}
 	}
@@ -430,8 +434,10 @@ func TestTimeoutWhileDialling(t *testing.T) {
 	for _, call := range attackCalls() {
 		synctest.Test(t, func(t *testing.T) {
 			var dialled atomic.Int64
-			client := attackSetup{retry: attackTwice, more: []palette.Option{palette.WithTimeout(4 * time.Second)},
-				rt: attackDialled(&dialled, attackStalledDial(t))}.client(t)
+			client := attackSetup{
+				retry: attackTwice, more: []palette.Option{palette.WithTimeout(4 * time.Second)},
+				rt: attackDialled(&dialled, attackStalledDial(t)),
+			}.client(t)
 			_, err := call.do(t.Context(), client.APIKeys)
 			attackIs(t, err, context.DeadlineExceeded)
 			require.EqualValues(t, 3, dialled.Load(), call.name)
@@ -468,11 +474,11 @@ func TestCancellationOverRealSockets(t *testing.T) {
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		var canceled atomic.Pointer[time.Time]
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		attackServe(t, listener, func(conn net.Conn) {
 			if phase != "shaking hands" {
-				secured := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{cert}}) //nolint:gosec // a test
+				secured := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{cert}})
 				_, _ = http.ReadRequest(bufio.NewReader(secured))
 				_, _ = io.WriteString(secured, answer)
 			}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -26,25 +27,36 @@ type originTransport struct {
 	credential   credential
 }
 
-// flight is what the transport reports about one attempt to the one who made it,
-// through the request's context.
+// flight is what the transport reports about one attempt to the one who made it. It
+// stands in the chain of the request's contexts, where the transport finds it.
 type flight struct {
+	context.Context
+
 	secret   string // the credential that was sent
 	location string // where a redirect points
 	handedOn bool   // the request left this package
 
+	trace                 httptrace.ClientTrace
 	connecting, connected atomic.Bool
 }
 
 type flightKey struct{}
 
-// withFlight returns a context whose request reports to f.
-func withFlight(ctx context.Context, f *flight) context.Context {
-	ctx = context.WithValue(ctx, flightKey{}, f)
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { f.connecting.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { f.connected.Store(true) },
-	})
+// newFlight returns a flight and the context to fly with. That is not the flight
+// itself: a transport that prints it would print the credential.
+func newFlight(ctx context.Context) (*flight, context.Context) {
+	f := &flight{Context: ctx}
+	f.trace.GetConn = func(string) { f.connecting.Store(true) }
+	f.trace.GotConn = func(httptrace.GotConnInfo) { f.connected.Store(true) }
+	return f, httptrace.WithClientTrace(f, &f.trace)
+}
+
+// Value returns the flight for its key.
+func (f *flight) Value(key any) any {
+	if key == (flightKey{}) {
+		return f
+	}
+	return f.Context.Value(key)
 }
 
 // maybeSent reports whether the server may have seen the request that failed
@@ -109,7 +121,7 @@ func (t *originTransport) seal(req *http.Request, f *flight) (*http.Request, err
 		return nil, &credentialError{err}
 	}
 	sealed := req.WithContext(ctx) // a copy that shares the header
-	sealed.Header = req.Header.Clone()
+	sealed.Header = maps.Clone(req.Header)
 	sealed.Header[t.credential.header] = []string{secret}
 	sealed.GetBody = nil // so that nothing below sends it again by itself
 	return sealed, nil
@@ -123,16 +135,20 @@ func (e *credentialError) Unwrap() error { return e.err }
 
 func isRedirect(status int) bool { return status/100 == 3 }
 
-// newTransport returns the transport for callers who bring none. It keeps as
-// many idle connections to the one host as goroutines are likely to use.
+// maxConns is how many connections the default transport keeps, as many as
+// goroutines are likely to use. Without a limit it would dial more at a cold start,
+// only to close them.
+const maxConns = 64
+
+// newTransport returns the transport for callers who bring none.
 func newTransport(roots *x509.CertPool, skipVerify bool) http.RoundTripper {
 	base, ok := http.DefaultTransport.(*http.Transport)
 	if !ok { // somebody replaced it
 		base = &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
 	}
 	t := base.Clone()
-	t.MaxIdleConnsPerHost = 64
-	t.MaxIdleConns = max(t.MaxIdleConns, t.MaxIdleConnsPerHost)
+	t.MaxConnsPerHost, t.MaxIdleConnsPerHost = maxConns, maxConns
+	t.MaxIdleConns = max(t.MaxIdleConns, maxConns)
 	if roots != nil || skipVerify {
 		t.TLSClientConfig = &tls.Config{RootCAs: roots, InsecureSkipVerify: skipVerify} //nolint:gosec // the caller asked for it by name
 	}

@@ -2,6 +2,7 @@ package palette
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -47,6 +48,25 @@ func (c *closeSpy) Close() error {
 	return nil
 }
 
+// flying is the context of a request that an attempt sends.
+func flying() context.Context {
+	_, ctx := newFlight(context.Background())
+	return ctx
+}
+
+// A transport of the caller's own may print the context of a request.
+func TestContextOfARequestDoesNotShowTheCredential(t *testing.T) {
+	t.Parallel()
+	f, ctx := newFlight(context.Background())
+	f.secret = pinnedKey
+	req, err := http.NewRequestWithContext(ctx, "GET", "https://palette.test:8443/v1", nil)
+	require.NoError(t, err)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		assert.NotContains(t, fmt.Sprintf(verb, ctx), pinnedKey)
+		assert.NotContains(t, fmt.Sprintf(verb, req), pinnedKey)
+	}
+}
+
 func TestCredentialIsPinnedToSchemeAndHost(t *testing.T) {
 	t.Parallel()
 	for _, target := range []string{
@@ -60,7 +80,7 @@ func TestCredentialIsPinnedToSchemeAndHost(t *testing.T) {
 		"https://sub.palette.test:8443/v1/apiKeys",
 	} {
 		base, body := &recorder{reply: http.Response{StatusCode: 200}}, &closeSpy{Reader: strings.NewReader("{}")}
-		req, err := http.NewRequestWithContext(withFlight(context.Background(), &flight{}), "POST", target, body)
+		req, err := http.NewRequestWithContext(flying(), "POST", target, body)
 		require.NoError(t, err)
 
 		resp, err := pinnedTransport(base).RoundTrip(req) //nolint:bodyclose // there is none
@@ -80,7 +100,7 @@ func TestClientSendsNowhereElse(t *testing.T) {
 	attacker := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
 	client, err := NewClient(WithAPIKey(pinnedKey), WithBaseURL("http://127.0.0.1:1/prefix"))
 	require.NoError(t, err)
-	_, err = client.resty.R().SetContext(withFlight(context.Background(), &flight{})).Get(attacker.URL)
+	_, err = client.newRequest(flying(), nil).Get(attacker.URL)
 	require.ErrorIs(t, err, errOrigin)
 	attacker.Close()
 	assert.Zero(t, asked)
@@ -89,8 +109,7 @@ func TestClientSendsNowhereElse(t *testing.T) {
 func TestOnlyTheCopyCarriesTheCredential(t *testing.T) {
 	t.Parallel()
 	base := &recorder{reply: http.Response{StatusCode: 200, Header: http.Header{}}}
-	f := &flight{}
-	req, err := http.NewRequestWithContext(withFlight(context.Background(), f), "POST", "https://palette.test:8443/v1", strings.NewReader("{}"))
+	req, err := http.NewRequestWithContext(flying(), "POST", "https://palette.test:8443/v1", strings.NewReader("{}"))
 	require.NoError(t, err)
 	require.NotNil(t, req.GetBody, "else the test proves nothing")
 
@@ -111,9 +130,9 @@ func TestRedirectIsHiddenFromNetHTTP(t *testing.T) {
 	t.Parallel()
 	for status := 300; status <= 399; status++ {
 		base := &recorder{reply: http.Response{StatusCode: status, Header: http.Header{"Location": {"https://attacker.test/"}}}}
-		f := &flight{}
+		f, ctx := newFlight(context.Background())
 		req := (&http.Request{Method: "GET", URL: &url.URL{Scheme: "https", Host: "palette.test:8443", Path: "/v1"}, Header: http.Header{}}).
-			WithContext(withFlight(context.Background(), f))
+			WithContext(ctx)
 		resp, err := pinnedTransport(base).RoundTrip(req)
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())
@@ -128,16 +147,13 @@ func TestRestyIsSilenced(t *testing.T) {
 	t.Parallel()
 	const child = "PALETTE_TEST_RESTY_CHILD"
 	if os.Getenv(child) != "" {
-		client, err := NewClient(WithAPIKey(pinnedKey))
-		if err != nil {
-			os.Exit(1)
-		}
-		client.resty.SetRedirectPolicy("not a policy")                           // logs an error
-		client.resty.OnRequestLog(nil).OnRequestLog(nil)                         // logs a warning
-		_, _ = client.resty.R().SetBasicAuth("u", "p").Get("http://127.0.0.1:1") // logs another
+		r := newResty(&http.Client{})
+		r.SetRedirectPolicy("not a policy")                           // logs an error
+		r.OnRequestLog(nil).OnRequestLog(nil)                         // logs a warning
+		_, _ = r.R().SetBasicAuth("u", "p").Get("http://127.0.0.1:1") // logs another
 		os.Exit(0)
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestRestyIsSilenced$") //nolint:gosec // the test itself
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRestyIsSilenced$")
 	cmd.Env = append(os.Environ(), child+"=1", "GORACE=atexit_sleep_ms=0")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err)
