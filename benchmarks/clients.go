@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-resty/resty/v2"
+
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 )
 

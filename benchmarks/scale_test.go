@@ -170,7 +170,7 @@ func TestCallsLeaveNothingBehind(t *testing.T) {
 	if after > before+10*calls { // 10 bytes a call
 		t.Errorf("heap grew from %d to %d bytes over %d calls", before, after, calls)
 	}
-	for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > goroutines; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > goroutines; runtime.Gosched() {
 		if time.Now().After(end) {
 			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), goroutines)
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"debug/buildinfo"
 	"fmt"
 	"io"
@@ -38,7 +39,7 @@ func weighProgram(name string, cold bool) (weightOf, error) {
 	}
 	defer os.RemoveAll(dir)
 	binary := filepath.Join(dir, name+".exe")
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", binary,
+	build := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-buildvcs=false", "-o", binary,
 		"github.com/seed-804bd3b7/palette-apikeys-go/benchmarks/weight/"+name)
 	if cold {
 		build.Env = append(os.Environ(), "GOCACHE="+filepath.Join(dir, "cache"))
