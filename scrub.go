@@ -44,6 +44,9 @@ var escape = regexp.MustCompile(`\\+u[0-9a-fA-F]{4}|%[0-9a-fA-F]{2}|\\+`)
 // white space: two texts that say the same have the same plain form.
 func plain(text string) string {
 	for range 8 {
+		if !strings.ContainsAny(text, `\%&`) {
+			break
+		}
 		text = html.UnescapeString(escape.ReplaceAllStringFunc(text, unescape))
 	}
 	return strings.Map(func(r rune) rune {
