@@ -15,14 +15,16 @@ const collectionPath = "/v1/apiKeys"
 //
 // Every method may return, beside what it documents itself, an [*APIError] that
 // is [ErrBadRequest], [ErrUnauthorized], [ErrForbidden], [ErrNotFound],
-// [ErrConflict], [ErrRateLimited], [ErrServer] or [ErrRedirect]; an error that is
-// [ErrUnexpectedResponse]; the context's error; or what the network says.
+// [ErrConflict], [ErrRateLimited], [ErrServer], [ErrRedirect] or, for other 4xx, none
+// of them; an error that is [ErrUnexpectedResponse]; the context's error; or what the
+// network says. Results are nil then.
 type APIKeysService struct {
 	client *Client
 }
 
 // Create makes a key and returns it: this reply is the only place where its
-// value ever shows. Metadata.Name is required, else [ErrInvalidArgument].
+// value ever shows. Metadata.Name is required, else [ErrInvalidArgument]; all else is
+// left to the server to refuse.
 //
 // Create is not repeated once the server may have seen it. An error that is
 // [ErrOutcomeUnknown] leaves open whether a key was made: look for the name with
@@ -83,7 +85,8 @@ func (s *APIKeysService) All(ctx context.Context) iter.Seq2[APIKey, error] {
 
 // FindByName returns every key with exactly that name: names need not be unique
 // (assumed). No match is an empty slice and no error; an empty name is
-// [ErrInvalidArgument]. It reads the whole list, since the API has no such query.
+// [ErrInvalidArgument]. It reads the whole list, since the API has no such query, and
+// is called apiKeys.list in errors and logs.
 func (s *APIKeysService) FindByName(ctx context.Context, name string) ([]APIKey, error) {
 	if name == "" {
 		op := operation{name: "apiKeys.findByName"}
@@ -112,9 +115,10 @@ func (s *APIKeysService) Get(ctx context.Context, uid string) (*APIKey, error) {
 	return &reply.APIKey, nil
 }
 
-// Update replaces the name, annotations, labels and expiry of a key; start from
-// [APIKey.UpdateRequest] to keep what should stay. The value and the user of a
-// key cannot change. Errors are as for Get.
+// Update replaces the annotations and labels of a key as a whole, and its name and
+// expiry; start from [APIKey.UpdateRequest] to keep what should stay. An empty name
+// and a zero expiry are not sent, and keep the old (assumed). The value and the user
+// of a key cannot change. Errors are as for Get.
 func (s *APIKeysService) Update(ctx context.Context, uid string, req UpdateAPIKeyRequest) error {
 	op := operation{name: "apiKeys.update", method: http.MethodPut, want: http.StatusNoContent}
 	return s.onKey(ctx, &op, uid, "", UpdateAPIKeyRequest{

@@ -1,5 +1,7 @@
 // Package palette is a client for the API keys of Spectro Cloud Palette: it
-// creates, lists, reads, changes, revokes and deletes them (/v1/apiKeys).
+// creates, lists, reads, changes, revokes and deletes them (/v1/apiKeys). Where the
+// documentation says (spec), the fact is from Palette's published OpenAPI contract;
+// (doc) is from its manual, and (assumed) is from neither.
 //
 // # Quick start
 //
@@ -26,7 +28,7 @@
 // # Errors
 //
 // What the server refuses is an [*APIError] with its code, message and
-// reference. Every error can be asked for its kind with errors.Is:
+// reference. errors.Is tells the kind of an error:
 //
 //	400, 422                     ErrBadRequest
 //	401                          ErrUnauthorized
@@ -34,6 +36,7 @@
 //	404                          ErrNotFound
 //	409                          ErrConflict
 //	429                          ErrRateLimited
+//	other 4xx                    an *APIError that is none of these
 //	500 to 599                   ErrServer
 //	300 to 399                   ErrRedirect
 //	not what success looks like  ErrUnexpectedResponse
@@ -68,8 +71,8 @@
 //
 // # Secrets
 //
-// [Secret] holds the new key. It prints as [REDACTED] wherever it is printed or
-// logged, and refuses to be encoded. The client's own credential is in no error,
+// [Secret] holds the new key. It prints as [REDACTED] and refuses to be encoded.
+// The client's own credential is in no error,
 // no log record and no printed client, also where the server repeats it.
 //
 // # Concurrency
@@ -130,7 +133,7 @@ type operation struct {
 	want       int   // the one status of success
 	into       reply // nil: success has no body
 	once       bool  // a second one would do something else than the first
-	goneIsDone bool  // "not found" after a lost answer is success
+	goneIsDone bool  // "not found" is success if an earlier attempt had no answer
 }
 
 // NewClient returns a client for what opts say. It needs exactly one credential:

@@ -19,7 +19,7 @@ import (
 
 // The kinds of failure, to be asked for with errors.Is.
 var (
-	// ErrInvalidArgument is an argument or an option that cannot be meant. Nothing was sent.
+	// ErrInvalidArgument is an argument or an option that makes no sense. Nothing was sent.
 	ErrInvalidArgument = errors.New("palette: invalid argument")
 	// ErrBadRequest is status 400 or 422: the server refuses what the request says.
 	ErrBadRequest = errors.New("palette: bad request")
@@ -29,11 +29,11 @@ var (
 	ErrForbidden = errors.New("palette: forbidden")
 	// ErrNotFound is status 404: no such key, or none that the credential may see.
 	ErrNotFound = errors.New("palette: not found")
-	// ErrConflict is status 409.
+	// ErrConflict is status 409: the request contradicts the state of the key (assumed).
 	ErrConflict = errors.New("palette: conflict")
 	// ErrRateLimited is status 429 after the last repeat, or with a Retry-After that is too far away.
 	ErrRateLimited = errors.New("palette: rate limited")
-	// ErrServer is any status of 500 and above. Palette uses 500 for business errors as well: see Code.
+	// ErrServer is a status of 500 to 599. Palette uses 500 for business errors as well: see Code.
 	ErrServer = errors.New("palette: server error")
 	// ErrRedirect is a status of 300 to 399. Redirects are never followed: see Location.
 	ErrRedirect = errors.New("palette: redirect refused")
@@ -47,9 +47,9 @@ var (
 )
 
 // APIError is a reply of the server that says no: any status from 300 to 599.
-// errors.Is tells its kind. What the server sent is in it without control
-// characters, cut to a readable length, and with [REDACTED] wherever the server
-// repeated the credential.
+// errors.Is tells its kind; a 4xx that has no sentinel (405, 413, …) has none. The
+// server's texts are in it on one line each, cut to a readable length, and with
+// [REDACTED] in place of the credential where the server repeated that.
 type APIError struct {
 	Op, Method, Path string // "apiKeys.create", "POST", "/v1/apiKeys"
 	StatusCode       int
@@ -58,7 +58,8 @@ type APIError struct {
 	// server sends a number. Where the body is not the API's JSON, Message is an
 	// excerpt of its text.
 	Code, Message, Ref string
-	// Details is the server's JSON as it came; its content is not documented.
+	// Details is the server's JSON, at its full length but without the credential;
+	// what it may hold is not documented.
 	Details json.RawMessage
 
 	Location   string        // where a refused redirect pointed, without its query
@@ -229,7 +230,7 @@ type callError struct {
 func (e *callError) Error() string   { return e.text }
 func (e *callError) Unwrap() []error { return e.causes }
 
-// invalid is the error for an argument of op that cannot be meant.
+// invalid is the error for an argument of op that makes no sense.
 func (op *operation) invalid(why string) error {
 	return &callError{"palette: " + op.name + ": invalid argument: " + why, []error{ErrInvalidArgument}}
 }

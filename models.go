@@ -117,7 +117,7 @@ type UpdateAPIKeyRequest struct {
 // (spec: v1ApiKeySpecUpdate).
 type APIKeyUpdateSpec struct {
 	// Expiry is when the key stops working; sent in UTC, cut to milliseconds.
-	// Left out, the server keeps the old one (assumed).
+	// Left out, the server keeps the old one (assumed): it cannot be taken away.
 	Expiry time.Time `json:"expiry,omitzero"`
 }
 

@@ -126,9 +126,9 @@ func WithInsecureHTTP() Option {
 
 // WithHTTPClient sends through a copy of hc. Its Transport is where proxies, TLS
 // settings and OpenTelemetry go; its Timeout and Jar are honored, its
-// CheckRedirect is never asked. The default transport, in its place, is Go's own
-// with at most 64 connections, which over HTTP/1.1 is as many requests at a time.
-// It excludes [WithRootCAs] and [WithInsecureSkipVerify].
+// CheckRedirect is never asked. Without it, or where its Transport is nil, the
+// transport is Go's default with at most 64 connections to the host, which over
+// HTTP/1.1 is as many requests at a time. It excludes [WithRootCAs] and [WithInsecureSkipVerify].
 func WithHTTPClient(hc *http.Client) Option {
 	return option("WithHTTPClient", func(c *config) error {
 		c.httpClient = hc
@@ -186,8 +186,10 @@ func WithRateLimit(perSecond float64, burst int) Option {
 	})
 }
 
-// WithLogger writes a Debug record for each attempt and a Warn record for each
-// repeat to l; never headers, bodies or what the server says. The default is silence.
+// WithLogger writes a Debug record for each attempt to l (op, method, path, status,
+// which is 0 without a reply, attempt, duration) and a Warn record for each repeat
+// (op, method, path, wait, reason); never headers, bodies or what the server says.
+// The default is silence.
 func WithLogger(l *slog.Logger) Option {
 	return option("WithLogger", func(c *config) error {
 		c.logger = l

@@ -18,9 +18,10 @@ import (
 type RetryPolicy struct {
 	// MaxRetries is the number of attempts after the first; 0 switches repeating off.
 	MaxRetries int
-	// MinWait and MaxWait bound the wait before an attempt, which doubles from one
-	// to the next, with jitter. Zero means the default: 500ms and 30s. A server
-	// that asks through Retry-After for more than MaxWait is not asked again.
+	// MinWait and MaxWait bound the wait before an attempt: at random between one and
+	// two MinWait before the second, between two and four before the third, and so
+	// on. Zero means the default: 500ms, and 30s or MinWait if that is more. A
+	// server that asks through Retry-After for more than MaxWait is not asked again.
 	MinWait, MaxWait time.Duration
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"os"
+	"reflect"
 	"strings"
 	"syscall"
 	"testing"
@@ -183,6 +184,19 @@ var operations = []struct {
 	{"Reactivate", func(ctx context.Context, keys *APIKeysService) error {
 		return keys.Reactivate(ctx, "u1")
 	}, gives(204, ""), 204, false},
+}
+
+// Every method is in the table below, but for All, which List ranges over as well.
+func TestNoOperationIsForgotten(t *testing.T) {
+	t.Parallel()
+	listed := map[string]bool{"All": true}
+	for _, op := range operations {
+		listed[op.name] = true
+	}
+	service := reflect.TypeFor[*APIKeysService]()
+	for i := range service.NumMethod() {
+		assert.True(t, listed[service.Method(i).Name], "%s is not among the operations", service.Method(i).Name)
+	}
 }
 
 // TestRepeatTable is the table of the package documentation: what is sent again

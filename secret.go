@@ -9,9 +9,10 @@ import (
 const redacted = "[REDACTED]"
 
 // Secret holds the value of an API key. It prints as [REDACTED] under every fmt
-// verb and in slog, also inside other values; encoding it as JSON, XML or any
-// other text fails with [ErrSecretNotEncoded]. [Secret.Reveal] is the one way to
-// the value. The zero Secret holds nothing.
+// verb, also inside other values, and in slog; encoding it as JSON, XML or any
+// other text fails with [ErrSecretNotEncoded], which is also what slog's JSON handler
+// shows for a struct that holds one. [Secret.Reveal] is the one way to the value.
+// The zero Secret holds nothing.
 type Secret struct {
 	// What fmt shows where it cannot call Format: in unexported fields, and
 	// under verbs such as %p that bypass it.

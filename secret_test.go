@@ -472,13 +472,12 @@ func TestErrorsLeadToNoRequest(t *testing.T) {
 			conn.send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{")
 		}
 	})
-	refused := attackRefused(t)
 	untrusted := httptest.NewUnstartedServer(nil)
 	untrusted.Config.ErrorLog = log.New(new(bytes.Buffer), "", 0)
 	untrusted.StartTLS()
 	t.Cleanup(untrusted.Close)
 	for _, base := range []string{
-		closed.url, cut.url, half.url, refused, untrusted.URL, "https://" + strings.TrimPrefix(cut.url, "http://"),
+		closed.url, cut.url, half.url, attackRefused, untrusted.URL, "https://" + strings.TrimPrefix(cut.url, "http://"),
 	} {
 		client := attackSetup{url: base}.client(t)
 		for _, call := range attackCalls() {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"reflect"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -11,6 +12,19 @@ import (
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 )
+
+// What is not among the calls is not attacked.
+func TestEveryMethodIsAttacked(t *testing.T) {
+	t.Parallel()
+	attacked := map[string]bool{}
+	for _, call := range attackCalls() {
+		attacked[call.name] = true
+	}
+	service := reflect.TypeFor[*palette.APIKeysService]()
+	for i := range service.NumMethod() {
+		assert.True(t, attacked[service.Method(i).Name], "%s is not among attackCalls", service.Method(i).Name)
+	}
+}
 
 // attackRefusals are the statuses of refusal: what they mean, and which operations are
 // sent again.

@@ -12,7 +12,7 @@ import (
 
 func newTracedClient() (*palette.Client, error) {
 	base := http.DefaultTransport.(*http.Transport).Clone()
-	base.MaxIdleConnsPerHost = 64 // as without WithHTTPClient
+	base.MaxConnsPerHost, base.MaxIdleConnsPerHost = 64, 64 // as without WithHTTPClient
 	return palette.NewClient(
 		palette.WithEnv(),
 		palette.WithHTTPClient(&http.Client{Transport: otelhttp.NewTransport(base)}),

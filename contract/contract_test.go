@@ -28,8 +28,9 @@ import (
 // inspector is a transport that validates what passes through it in both
 // directions, and remembers which operations did.
 type inspector struct {
-	t      *testing.T
-	router routers.Router
+	t        *testing.T
+	contract *openapi3.T
+	router   routers.Router
 
 	mu   sync.Mutex
 	seen map[string]bool // "listApiKeys 200"
@@ -43,7 +44,7 @@ func newInspector(t *testing.T, serverURL string) *inspector {
 	doc.Servers = openapi3.Servers{{URL: serverURL}}
 	router, err := legacy.NewRouter(doc)
 	require.NoError(t, err)
-	return &inspector{t: t, router: router, seen: map[string]bool{}}
+	return &inspector{t: t, contract: doc, router: router, seen: map[string]bool{}}
 }
 
 func (i *inspector) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -133,11 +134,14 @@ func TestEveryOperationOfTheSDKAndEveryReplyOfTheServerKeepTheContract(t *testin
 	_, err = keys.List(ctx)
 	require.NoError(t, err)
 
-	for _, want := range []string{
-		"createApiKey 201", "listApiKeys 200", "getApiKey 200", "updateApiKey 204",
-		"deleteApiKey 204", "setApiKeyActive 204", "setApiKeyState 204",
-	} {
-		assert.True(t, inspect.seen[want], "%s was not seen among %v", want, inspect.seen)
+	for path, item := range inspect.contract.Paths.Map() {
+		for method, operation := range item.Operations() {
+			for status := range operation.Responses.Map() {
+				if strings.HasPrefix(status, "2") {
+					assert.True(t, inspect.seen[operation.OperationID+" "+status], "%s %s was not called", method, path)
+				}
+			}
+		}
 	}
 }
 

@@ -48,6 +48,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("audit", flag.ContinueOnError)
 	flags.SetOutput(stderr)
+	flags.Usage = demo.Usage(flags, "audit [flags]: lists all API keys and marks those to look at. Exit codes: 0 none is marked, 1 some are, 2 failure or bad flags")
 	within := flags.Duration("within", 30*24*time.Hour, "mark the keys that expire in this time")
 	asJSON := flags.Bool("json", false, "print a JSON array")
 	switch err := flags.Parse(args); {

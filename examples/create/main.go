@@ -34,6 +34,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("create", flag.ContinueOnError)
 	flags.SetOutput(stderr)
+	flags.Usage = demo.Usage(flags, "create [flags]: makes an API key and prints it. Exit codes: 0 made, 1 not made, 2 bad flags")
 	name := flags.String("name", "example", "`name` of the key")
 	description := flags.String("description", "", "what the key is for")
 	expires := flags.Duration("expires", 24*time.Hour, "how long the key works")

@@ -56,6 +56,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("offboard", flag.ContinueOnError)
 	flags.SetOutput(stderr)
+	flags.Usage = demo.Usage(flags, "offboard -user UID [-yes]: shows or ends all API keys of a user. Exit codes: 0 none is left, 1 some are, 2 failure or bad flags")
 	user := flags.String("user", "", "`uid` of the user whose keys shall go")
 	yes := flags.Bool("yes", false, "revoke and delete the keys, instead of showing them")
 	perSecond := flags.Float64("rate", defaultRate, fmt.Sprintf("`requests` a second, after the first %d", burst))
@@ -85,7 +86,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	case !*yes:
 		show(stdout, keys)
-		fmt.Fprintf(stderr, "offboard: nothing was changed; -yes revokes and deletes the keys: %d\n", len(keys))
+		fmt.Fprintf(stderr, "offboard: nothing was changed; -yes revokes and deletes these keys: %d\n", len(keys))
 		return 1
 	}
 	o := &offboarding{client: client, stderr: stderr, failed: map[string]error{}}

@@ -26,7 +26,7 @@
 // -out it takes that from the file when PALETTE_API_KEY no longer works. Two runs
 // for one key at the same time can undo each other. It talks to the Palette that
 // PALETTE_API_KEY and PALETTE_HOST name, and without them to one in memory, where
-// there is a key with the name demo, which it rotates if it gets no arguments at all.
+// there is a key with the name ci, which it rotates if it gets no arguments at all.
 //
 // Exit codes: 0 the new key is stored and works, and the old one is revoked or
 // deleted, 1 that is not so, 2 the flags make no sense.
@@ -64,12 +64,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	r := rotation{stdout: stdout, stderr: stderr, situation: "this run has changed nothing"}
 	flags := flag.NewFlagSet("rotate", flag.ContinueOnError)
 	flags.SetOutput(stderr)
+	flags.Usage = demo.Usage(flags, "rotate (-uid UID | -name NAME) (-out FILE | -- COMMAND ...): replaces an API key. Exit codes: 0 replaced, 1 not yet, 2 bad flags")
 	flags.StringVar(&r.uid, "uid", "", "`uid` of the key to replace")
-	flags.StringVar(&r.name, "name", "", "or its `name`, if only one key has it")
-	flags.StringVar(&r.out, "out", "", "`file` to write the new key to; or give a command after --")
+	flags.StringVar(&r.name, "name", "", "`name` of the key to replace, if only one has it; instead of -uid")
+	flags.StringVar(&r.out, "out", "", "`file` to write the new key to; instead of a command after --")
 	flags.DurationVar(&r.expires, "expires", 30*24*time.Hour, "how long the new key works")
-	flags.DurationVar(&r.grace, "grace", 0, "how long the old key is kept, revoked, before a later run deletes it")
-	switch err := flags.Parse(demo.Args(stderr, args, "-name", "demo", "--", "cat")); {
+	flags.DurationVar(&r.grace, "grace", 0, "how long the old key is kept, revoked, before a later run deletes it (default: deleted at once)")
+	switch err := flags.Parse(demo.Args(stderr, args, "-name", "ci", "--", "cat")); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
 	case err != nil:
@@ -85,7 +86,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 
-	opened, stop := demo.Open(stderr, func(s *palettetest.Server) { s.AddKey(palettetest.Key{Name: "demo", Active: true}) })
+	opened, stop := demo.Open(stderr, func(s *palettetest.Server) { s.AddKey(palettetest.Key{Name: "ci", Active: true}) })
 	defer stop()
 	r.palette = opened
 	if err := r.rotate(ctx); err != nil {

@@ -633,7 +633,7 @@ func TestFlagsThatMakeNoSenseSendNothing(t *testing.T) {
 func TestWithoutCredentialNothingLeavesTheMachine(t *testing.T) {
 	t.Parallel()
 	out := filepath.Join(t.TempDir(), "demo.key")
-	got := programtest.Run(t, nil, "-name", "demo", "-out", out)
+	got := programtest.Run(t, nil, "-name", "ci", "-out", out)
 	require.Zero(t, got.Code, got.Stderr)
 	assert.Contains(t, got.Stderr, "nothing leaves this machine")
 	assert.FileExists(t, out)

@@ -2,6 +2,7 @@
 package demo
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -60,6 +61,15 @@ func Args(stderr io.Writer, args []string, showcase ...string) []string {
 	}
 	fmt.Fprintln(stderr, "No arguments: showing what happens with", strings.Join(showcase, " "))
 	return showcase
+}
+
+// Usage prints what a program is for, its flags, and where it finds its Palette.
+func Usage(flags *flag.FlagSet, purpose string) func() {
+	return func() {
+		fmt.Fprintln(flags.Output(), purpose)
+		flags.PrintDefaults()
+		fmt.Fprintln(flags.Output(), "Palette is where PALETTE_API_KEY and PALETTE_HOST say; without them, one in memory.")
+	}
 }
 
 // environmentNamesPalette reports whether a real Palette is meant. A host without
