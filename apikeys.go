@@ -49,7 +49,8 @@ func (s *APIKeysService) Create(ctx context.Context, req CreateAPIKeyRequest) (*
 }
 
 // List returns all keys the credential may see: a tenant administrator's shows
-// every user's. The slice is never nil on success; on an error it is.
+// every user's. The slice is never nil on success; on an error it is. A key whose
+// metadata the server leaves out is there too, with an empty UID.
 func (s *APIKeysService) List(ctx context.Context) ([]APIKey, error) {
 	var keys []APIKey
 	for page, err := range s.pages(ctx) {

@@ -63,7 +63,7 @@
 // Retry-After is honored: a call waits at least that long, and returns at once,
 // with [APIError.RetryAfter] set, when that is more than the policy's MaxWait or
 // than the context has left. A Delete that is sent again after an attempt without
-// an answer takes 404 for success.
+// an answer (a 502 is one) takes 404 for success.
 //
 // When a Create fails in a way that leaves open whether the server made the key
 // (a lost or cut reply, a timeout, a 5xx, a 201 that cannot be read), the error
@@ -256,19 +256,19 @@ func (c *Client) attempt(ctx context.Context, op *operation, n int) outcome {
 	start := time.Now()
 	timed, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	f, flying := newFlight(timed)
+	f := newFlight(timed)
 	target := c.baseURL + op.path
 	if op.query != "" {
 		target += "?" + op.query
 	}
-	resp, err := c.newRequest(flying, op.body).Execute(op.method, target)
+	resp, err := c.newRequest(f, op.body).Execute(op.method, target) //nolint:contextcheck // a flight holds its context
 	var o outcome
 	if err != nil {
 		o = outcome{err: op.broken(timed, f, n, err), sent: f.maybeSent(err), final: isFinal(err)}
 	} else {
 		o = op.decode(timed, f, resp.RawResponse, n)
 	}
-	c.logAttempt(ctx, op, o, n, time.Since(start))
+	c.logAttempt(ctx, op, f, o, n, time.Since(start))
 	return o
 }
 
@@ -320,7 +320,8 @@ func (op *operation) decode(ctx context.Context, f *flight, resp *http.Response,
 	return o
 }
 
-// parse decodes body and says what is wrong with it, without quoting it.
+// parse decodes body and says what is wrong with it, without quoting it, as the
+// decoder's errors do.
 func (op *operation) parse(body []byte) (fault string) {
 	if list, ok := op.into.(*listReply); ok {
 		list.makeRoom(len(body))
@@ -374,12 +375,13 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 	}
 }
 
-func (c *Client) logAttempt(ctx context.Context, op *operation, o outcome, n int, took time.Duration) {
-	if c.logger == nil {
+func (c *Client) logAttempt(ctx context.Context, op *operation, f *flight, o outcome, n int, took time.Duration) {
+	if c.logger == nil || !c.logger.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
+	path := newScrubber(f.secret).clean(op.path) // a key may have been given as a uid
 	c.logger.LogAttrs(ctx, slog.LevelDebug, "palette request",
-		slog.String("op", op.name), slog.String("method", op.method), slog.String("path", op.path),
+		slog.String("op", op.name), slog.String("method", op.method), slog.String("path", path),
 		slog.Int("status", o.status), slog.Int("attempt", n), slog.Duration("duration", took))
 }
 

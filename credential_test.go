@@ -1,11 +1,13 @@
 package palette_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -304,4 +306,63 @@ func TestRefusedOptionsDoNotShowSecrets(t *testing.T) {
 		attackNoLeak(t, err, secret)
 		assert.True(t, strings.HasPrefix(err.Error(), "palette: NewClient: "), err)
 	}
+}
+
+// A function that fetches the key over HTTP connects with the attempt's context. Its
+// connections say nothing about what was sent to Palette.
+func TestConnectionsOfTheCredentialFunctionAreNoneOfTheAttempt(t *testing.T) {
+	t.Parallel()
+	vault := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, attackKey) }))
+	t.Cleanup(vault.Close)
+	fetchFrom := func(url string) palette.Option {
+		return palette.WithAPIKeyFunc(func(ctx context.Context) (string, error) {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+			if err != nil {
+				return "", err
+			}
+			resp, err := new(http.Client).Do(req)
+			if err != nil {
+				return attackKey, nil // the one it had
+			}
+			defer resp.Body.Close()
+			key, err := io.ReadAll(resp.Body)
+			return string(key), err
+		})
+	}
+	create := attackCalls()[0]
+
+	t.Run("the function connects and Palette refuses: nothing was sent", func(t *testing.T) {
+		t.Parallel()
+		client := attackSetup{key: "-", url: attackRefused, retry: attackTwice, more: []palette.Option{fetchFrom(vault.URL)}}.client(t)
+		_, err := create.do(t.Context(), client.APIKeys)
+		require.NotErrorIs(t, err, palette.ErrOutcomeUnknown)
+		require.ErrorContains(t, err, "3 attempts")
+	})
+	t.Run("the function is refused and Palette may have the request: not sent again", func(t *testing.T) {
+		t.Parallel()
+		sent := 0
+		client := attackSetup{key: "-", retry: attackTwice, more: []palette.Option{fetchFrom(attackRefused)}, rt: attackTrip(func(*http.Request) (*http.Response, error) {
+			sent++
+			return nil, io.ErrUnexpectedEOF
+		})}.client(t)
+		_, err := create.do(t.Context(), client.APIKeys)
+		require.ErrorIs(t, err, palette.ErrOutcomeUnknown)
+		assert.Equal(t, 1, sent)
+	})
+}
+
+// A key that is given as a uid by mistake would be in the path, which everybody logs.
+func TestCredentialGivenAsAUIDIsNotSent(t *testing.T) {
+	t.Parallel()
+	const key = "0123456789abcdefABCDEF9876543210"
+	var log bytes.Buffer
+	client := attackSetup{key: key, rt: attackTrip(func(*http.Request) (*http.Response, error) {
+		t.Error("it was sent")
+		return attackReply(204, "", ""), nil
+	}), more: []palette.Option{palette.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))}}.client(t)
+	err := client.APIKeys.Delete(t.Context(), key)
+	require.ErrorContains(t, err, "given as a uid")
+	attackNoLeak(t, err, key)
+	assert.NotEmpty(t, log.String())
+	assert.NotContains(t, log.String(), key)
 }

@@ -31,7 +31,8 @@ var (
 	ErrNotFound = errors.New("palette: not found")
 	// ErrConflict is status 409: the request contradicts the state of the key (assumed).
 	ErrConflict = errors.New("palette: conflict")
-	// ErrRateLimited is status 429 after the last repeat, or with a Retry-After that is too far away.
+	// ErrRateLimited is status 429 after the last repeat, or with a Retry-After that is
+	// later than the policy or the context allows.
 	ErrRateLimited = errors.New("palette: rate limited")
 	// ErrServer is a status of 500 to 599. Palette uses 500 for business errors as well: see Code.
 	ErrServer = errors.New("palette: server error")
@@ -64,7 +65,7 @@ type APIError struct {
 
 	Location   string        // where a refused redirect pointed, without its query
 	RetryAfter time.Duration // how long the server asked to wait; 0 if it did not
-	Attempts   int           // how often the request was sent
+	Attempts   int           // how often it was tried
 }
 
 // Error says what failed, how, and after how many attempts, in one line.
@@ -261,6 +262,18 @@ func (op *operation) broken(ctx context.Context, f *flight, attempt int, err err
 		return &callError{text, append(kinds, contextKinds(err)...)}
 	}
 	return &callError{text, append(kinds, err)}
+}
+
+// contextError is why ctx is done, with the cause its owner gave, and nil if it is not.
+func contextError(ctx context.Context) error {
+	err := ctx.Err()
+	if err == nil {
+		return nil // before Cause, which may have one a moment later
+	}
+	if cause := context.Cause(ctx); !errors.Is(err, cause) {
+		return fmt.Errorf("%w: %w", err, cause)
+	}
+	return err
 }
 
 // contextKinds are the context's errors that err is.

@@ -129,15 +129,6 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// contextError is why ctx is done, with the cause its owner gave, and nil if it is not.
-func contextError(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if errors.Is(err, cause) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", err, cause)
-}
-
 // inTime reports whether ctx leaves more than d.
 func inTime(ctx context.Context, d time.Duration) bool {
 	deadline, ok := ctx.Deadline()

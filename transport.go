@@ -1,6 +1,7 @@
 package palette
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,7 +10,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // credential is where the key comes from and the header it goes into.
@@ -28,7 +31,8 @@ type originTransport struct {
 }
 
 // flight is what the transport reports about one attempt to the one who made it. It
-// stands in the chain of the request's contexts, where the transport finds it.
+// is the context of the request, where the transport finds it. Others must not get it
+// as it is: who prints a context, prints what it holds.
 type flight struct {
 	context.Context
 
@@ -42,13 +46,12 @@ type flight struct {
 
 type flightKey struct{}
 
-// newFlight returns a flight and the context to fly with. That is not the flight
-// itself: a transport that prints it would print the credential.
-func newFlight(ctx context.Context) (*flight, context.Context) {
+// newFlight returns a flight that ends with ctx.
+func newFlight(ctx context.Context) *flight {
 	f := &flight{Context: ctx}
 	f.trace.GetConn = func(string) { f.connecting.Store(true) }
 	f.trace.GotConn = func(httptrace.GotConnInfo) { f.connected.Store(true) }
-	return f, httptrace.WithClientTrace(f, &f.trace)
+	return f
 }
 
 // Value returns the flight for its key.
@@ -83,7 +86,7 @@ var errOrigin = errors.New("request is not for the configured scheme and host")
 // RoundTrip sends a copy of req that carries the credential.
 func (t *originTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	f, _ := req.Context().Value(flightKey{}).(*flight)
-	sealed, err := t.seal(req, f)
+	sealed, err := t.seal(req, f) //nolint:contextcheck // a flight is a context
 	if err != nil {
 		if req.Body != nil {
 			_ = req.Body.Close() // a RoundTripper closes the body whatever happens
@@ -92,8 +95,11 @@ func (t *originTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	f.handedOn = true
 	resp, err := t.base.RoundTrip(sealed)
-	if resp == nil || err != nil {
-		return resp, err
+	if err != nil && resp != nil && resp.Body != nil {
+		_ = resp.Body.Close() // net/http would print that there are both
+	}
+	if err != nil || resp == nil {
+		return nil, err
 	}
 	resp.Request = req // the copy with the credential ends here
 	if isRedirect(resp.StatusCode) {
@@ -103,24 +109,28 @@ func (t *originTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// seal checks where req goes and returns a copy of it with the credential.
+// seal checks where req goes and returns a copy of it with the credential. The
+// connections of whoever provides the credential are none of the flight's: the trace
+// is on the copy alone.
 func (t *originTransport) seal(req *http.Request, f *flight) (*http.Request, error) {
 	if f == nil || req.URL.Scheme != t.scheme || req.URL.Host != t.host {
 		return nil, errOrigin
 	}
-	ctx := req.Context()
-	secret, err := t.credential.fetch(ctx)
+	secret, err := t.credential.fetch(f.Context)
 	f.secret = secret
+	if err == nil {
+		err = f.Err() // the last moment at which nothing was sent for certain
+	}
 	if err == nil {
 		err = checkKey(secret)
 	}
-	if err == nil {
-		err = ctx.Err() // the last moment at which nothing was sent for certain
+	if err == nil && strings.Contains(req.URL.Path, secret) {
+		err = errors.New("it was given as a uid") // where every proxy would log it
 	}
 	if err != nil {
 		return nil, &credentialError{err}
 	}
-	sealed := req.WithContext(ctx) // a copy that shares the header
+	sealed := req.WithContext(httptrace.WithClientTrace(f, &f.trace)) // a copy that shares the header
 	sealed.Header = maps.Clone(req.Header)
 	sealed.Header[t.credential.header] = []string{secret}
 	sealed.GetBody = nil // so that nothing below sends it again by itself
@@ -144,13 +154,18 @@ const maxConns = 64
 func newTransport(roots *x509.CertPool, skipVerify bool) http.RoundTripper {
 	base, ok := http.DefaultTransport.(*http.Transport)
 	if !ok { // somebody replaced it
-		base = &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+		base = &http.Transport{
+			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
+			TLSHandshakeTimeout: 10 * time.Second, IdleConnTimeout: 90 * time.Second,
+		}
 	}
 	t := base.Clone()
 	t.MaxConnsPerHost, t.MaxIdleConnsPerHost = maxConns, maxConns
 	t.MaxIdleConns = max(t.MaxIdleConns, maxConns)
 	if roots != nil || skipVerify {
-		t.TLSClientConfig = &tls.Config{RootCAs: roots, InsecureSkipVerify: skipVerify} //nolint:gosec // the caller asked for it by name
+		t.TLSClientConfig = cmp.Or(t.TLSClientConfig.Clone(), &tls.Config{})
+		t.TLSClientConfig.RootCAs = roots
+		t.TLSClientConfig.InsecureSkipVerify = skipVerify
 	}
 	return t
 }

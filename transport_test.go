@@ -48,23 +48,24 @@ func (c *closeSpy) Close() error {
 	return nil
 }
 
-// flying is the context of a request that an attempt sends.
-func flying() context.Context {
-	_, ctx := newFlight(context.Background())
-	return ctx
-}
-
 // A transport of the caller's own may print the context of a request.
 func TestContextOfARequestDoesNotShowTheCredential(t *testing.T) {
 	t.Parallel()
-	f, ctx := newFlight(context.Background())
-	f.secret = pinnedKey
-	req, err := http.NewRequestWithContext(ctx, "GET", "https://palette.test:8443/v1", nil)
+	base := &recorder{reply: http.Response{StatusCode: 200, Header: http.Header{}}}
+	req, err := http.NewRequestWithContext(newFlight(context.Background()), "GET", "https://palette.test:8443/v1", nil)
 	require.NoError(t, err)
+	resp, err := pinnedTransport(base).RoundTrip(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, pinnedKey, newestFlight(base.got[0]).secret)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
-		assert.NotContains(t, fmt.Sprintf(verb, ctx), pinnedKey)
-		assert.NotContains(t, fmt.Sprintf(verb, req), pinnedKey)
+		assert.NotContains(t, fmt.Sprintf(verb, base.got[0].Context()), pinnedKey)
 	}
+}
+
+func newestFlight(req *http.Request) *flight {
+	f, _ := req.Context().Value(flightKey{}).(*flight)
+	return f
 }
 
 func TestCredentialIsPinnedToSchemeAndHost(t *testing.T) {
@@ -80,7 +81,7 @@ func TestCredentialIsPinnedToSchemeAndHost(t *testing.T) {
 		"https://sub.palette.test:8443/v1/apiKeys",
 	} {
 		base, body := &recorder{reply: http.Response{StatusCode: 200}}, &closeSpy{Reader: strings.NewReader("{}")}
-		req, err := http.NewRequestWithContext(flying(), "POST", target, body)
+		req, err := http.NewRequestWithContext(newFlight(context.Background()), "POST", target, body)
 		require.NoError(t, err)
 
 		resp, err := pinnedTransport(base).RoundTrip(req) //nolint:bodyclose // there is none
@@ -100,7 +101,7 @@ func TestClientSendsNowhereElse(t *testing.T) {
 	attacker := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
 	client, err := NewClient(WithAPIKey(pinnedKey), WithBaseURL("http://127.0.0.1:1/prefix"))
 	require.NoError(t, err)
-	_, err = client.newRequest(flying(), nil).Get(attacker.URL)
+	_, err = client.newRequest(newFlight(context.Background()), nil).Get(attacker.URL)
 	require.ErrorIs(t, err, errOrigin)
 	attacker.Close()
 	assert.Zero(t, asked)
@@ -109,7 +110,7 @@ func TestClientSendsNowhereElse(t *testing.T) {
 func TestOnlyTheCopyCarriesTheCredential(t *testing.T) {
 	t.Parallel()
 	base := &recorder{reply: http.Response{StatusCode: 200, Header: http.Header{}}}
-	req, err := http.NewRequestWithContext(flying(), "POST", "https://palette.test:8443/v1", strings.NewReader("{}"))
+	req, err := http.NewRequestWithContext(newFlight(context.Background()), "POST", "https://palette.test:8443/v1", strings.NewReader("{}"))
 	require.NoError(t, err)
 	require.NotNil(t, req.GetBody, "else the test proves nothing")
 
@@ -130,9 +131,9 @@ func TestRedirectIsHiddenFromNetHTTP(t *testing.T) {
 	t.Parallel()
 	for status := 300; status <= 399; status++ {
 		base := &recorder{reply: http.Response{StatusCode: status, Header: http.Header{"Location": {"https://attacker.test/"}}}}
-		f, ctx := newFlight(context.Background())
+		f := newFlight(context.Background())
 		req := (&http.Request{Method: "GET", URL: &url.URL{Scheme: "https", Host: "palette.test:8443", Path: "/v1"}, Header: http.Header{}}).
-			WithContext(ctx)
+			WithContext(f)
 		resp, err := pinnedTransport(base).RoundTrip(req)
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())
