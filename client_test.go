@@ -104,7 +104,10 @@ func (e *endless) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 	}
-	n := copy(p, blanks)
+	n := len(p)
+	if e.length > 0 { // what has no end is not looked at, and need not be written
+		n = copy(p, blanks)
+	}
 	e.read.Add(int64(n))
 	return n, nil
 }
@@ -161,7 +164,7 @@ func TestBodyLimits(t *testing.T) {
 	t.Run("an endless success", func(t *testing.T) {
 		t.Parallel()
 		body := &endless{start: strings.NewReader(`{"items":[`)}
-		err := list(t, http.StatusOK, -1, body)
+		err := list(t, http.StatusOK, 64*mib, body) // which announces as much as is allowed
 		require.ErrorIs(t, err, palette.ErrUnexpectedResponse)
 		require.EqualError(t, err, "palette: apiKeys.list: unexpected response: body is larger than the limit (1 attempt)")
 		assert.EqualValues(t, 64*mib+1, body.read.Load())
