@@ -18,15 +18,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 	"unicode"
@@ -38,25 +33,16 @@ import (
 	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+func main() { demo.Main(run) }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("audit", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = demo.Usage(flags, "audit [flags]: lists all API keys and marks those to look at. Exit codes: 0 none is marked, 1 some are, 2 failure or bad flags")
+	flags := demo.Flags("audit", "audit [flags]: lists all API keys and marks those to look at. Exit codes: 0 none is marked, 1 some are, 2 failure or bad flags", stderr)
 	within := flags.Duration("within", 30*24*time.Hour, "mark the keys that expire in this time")
 	asJSON := flags.Bool("json", false, "print a JSON array")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		return 2
-	case flags.NArg() > 0 || *within < 0:
+	if code, ok := demo.Parse(flags, args); !ok {
+		return code
+	}
+	if flags.NArg() > 0 || *within < 0 {
 		fmt.Fprintln(stderr, "audit: takes flags alone, and -within must not be below 0; see audit -h")
 		return 2
 	}

@@ -11,40 +11,26 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 	"github.com/seed-804bd3b7/palette-apikeys-go/examples/internal/demo"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+func main() { demo.Main(run) }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("create", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = demo.Usage(flags, "create [flags]: makes an API key and prints it. Exit codes: 0 made, 1 not made, 2 bad flags")
+	flags := demo.Flags("create", "create [flags]: makes an API key and prints it. Exit codes: 0 made, 1 not made, 2 bad flags", stderr)
 	name := flags.String("name", "example", "`name` of the key")
 	description := flags.String("description", "", "what the key is for")
 	expires := flags.Duration("expires", 24*time.Hour, "how long the key works")
 	user := flags.String("user", "", "`uid` of the user to make the key for (default: your own)")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		return 2
-	case flags.NArg() > 0 || *expires <= 0:
+	if code, ok := demo.Parse(flags, args); !ok {
+		return code
+	}
+	if flags.NArg() > 0 || *expires <= 0 {
 		fmt.Fprintln(stderr, "create: takes flags alone, and -expires must be above 0; see create -h")
 		return 2
 	}

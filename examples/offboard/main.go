@@ -20,13 +20,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"sync"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -46,26 +43,17 @@ const (
 // limit holds for all of them together.
 const workers = 16
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+func main() { demo.Main(run) }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("offboard", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = demo.Usage(flags, "offboard -user UID [-yes]: shows or ends all API keys of a user. Exit codes: 0 none is left, 1 some are, 2 failure or bad flags")
+	flags := demo.Flags("offboard", "offboard -user UID [-yes]: shows or ends all API keys of a user. Exit codes: 0 none is left, 1 some are, 2 failure or bad flags", stderr)
 	user := flags.String("user", "", "`uid` of the user whose keys shall go")
 	yes := flags.Bool("yes", false, "revoke and delete the keys, instead of showing them")
 	perSecond := flags.Float64("rate", defaultRate, fmt.Sprintf("`requests` a second, after the first %d", burst))
-	switch err := flags.Parse(demo.Args(stderr, args, "-user", demoUser, "-yes")); {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		return 2
-	case flags.NArg() > 0 || *user == "" || !(*perSecond > 0):
+	if code, ok := demo.Parse(flags, demo.Args(stderr, args, "-user", demoUser, "-yes")); !ok {
+		return code
+	}
+	if flags.NArg() > 0 || *user == "" || !(*perSecond > 0) {
 		fmt.Fprintln(stderr, "offboard: needs -user, takes flags alone, and -rate must be above 0; see offboard -h")
 		return 2
 	}

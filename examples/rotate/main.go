@@ -36,14 +36,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
@@ -53,28 +49,18 @@ import (
 	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+func main() { demo.Main(run) }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	r := rotation{stdout: stdout, stderr: stderr, situation: "this run has changed nothing"}
-	flags := flag.NewFlagSet("rotate", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = demo.Usage(flags, "rotate (-uid UID | -name NAME) (-out FILE | -- COMMAND ...): replaces an API key. Exit codes: 0 replaced, 1 not yet, 2 bad flags")
+	flags := demo.Flags("rotate", "rotate (-uid UID | -name NAME) (-out FILE | -- COMMAND ...): replaces an API key. Exit codes: 0 replaced, 1 not yet, 2 bad flags", stderr)
 	flags.StringVar(&r.uid, "uid", "", "`uid` of the key to replace")
 	flags.StringVar(&r.name, "name", "", "`name` of the key to replace, if only one has it; instead of -uid")
 	flags.StringVar(&r.out, "out", "", "`file` to write the new key to; instead of a command after --")
 	flags.DurationVar(&r.expires, "expires", 30*24*time.Hour, "how long the new key works")
 	flags.DurationVar(&r.grace, "grace", 0, "how long the old key is kept, revoked, before a later run deletes it (default: deleted at once)")
-	switch err := flags.Parse(demo.Args(stderr, args, "-name", "ci", "--", "cat")); {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		return 2
+	if code, ok := demo.Parse(flags, demo.Args(stderr, args, "-name", "ci", "--", "cat")); !ok {
+		return code
 	}
 	r.command = flags.Args()
 	switch {

@@ -1,16 +1,54 @@
-// Package demo gives the example programs a Palette to talk to.
+// Package demo is what the example programs have in common: how they start, and
+// the Palette that they talk to.
 package demo
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 )
+
+// Main runs a program until it is done, or told to stop by Ctrl-C or SIGTERM, and
+// exits with its code.
+func Main(run func(ctx context.Context, args []string, stdout, stderr io.Writer) int) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// Flags returns the flag set of a program, with what its help says above them.
+func Flags(name, purpose string, stderr io.Writer) *flag.FlagSet {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprintln(stderr, purpose)
+		flags.PrintDefaults()
+		fmt.Fprintln(stderr, "Palette is where PALETTE_API_KEY and PALETTE_HOST say; without them, one in memory.")
+	}
+	return flags
+}
+
+// Parse parses args. Unless it is ok, the program ends with code: 0 for -h, 2 for
+// flags that make no sense, of which flags has said why.
+func Parse(flags *flag.FlagSet, args []string) (code int, ok bool) {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return 0, false
+	case err != nil:
+		return 2, false
+	}
+	return 0, true
+}
 
 // Connect returns a client for the Palette that the environment names. Where it
 // names none at all, it starts one in memory, lets seed put keys into it, and
@@ -61,15 +99,6 @@ func Args(stderr io.Writer, args []string, showcase ...string) []string {
 	}
 	fmt.Fprintln(stderr, "No arguments: showing what happens with", strings.Join(showcase, " "))
 	return showcase
-}
-
-// Usage prints what a program is for, its flags, and where it finds its Palette.
-func Usage(flags *flag.FlagSet, purpose string) func() {
-	return func() {
-		fmt.Fprintln(flags.Output(), purpose)
-		flags.PrintDefaults()
-		fmt.Fprintln(flags.Output(), "Palette is where PALETTE_API_KEY and PALETTE_HOST say; without them, one in memory.")
-	}
 }
 
 // environmentNamesPalette reports whether a real Palette is meant. A host without
