@@ -379,7 +379,10 @@ func (c *Client) logAttempt(ctx context.Context, op *operation, f *flight, o out
 	if c.logger == nil || !c.logger.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
-	path := newScrubber(f.secret).clean(op.path) // a key may have been given as a uid
+	path := op.path
+	if isUIDOf(path, f.secret) {
+		path = redacted
+	}
 	c.logger.LogAttrs(ctx, slog.LevelDebug, "palette request",
 		slog.String("op", op.name), slog.String("method", op.method), slog.String("path", path),
 		slog.Int("status", o.status), slog.Int("attempt", n), slog.Duration("duration", took))

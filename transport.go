@@ -124,7 +124,7 @@ func (t *originTransport) seal(req *http.Request, f *flight) (*http.Request, err
 	if err == nil {
 		err = checkKey(secret)
 	}
-	if err == nil && strings.Contains(req.URL.Path, secret) {
+	if err == nil && isUIDOf(req.URL.Path, secret) {
 		err = errors.New("it was given as a uid") // where every proxy would log it
 	}
 	if err != nil {
@@ -135,6 +135,11 @@ func (t *originTransport) seal(req *http.Request, f *flight) (*http.Request, err
 	sealed.Header[t.credential.header] = []string{secret}
 	sealed.GetBody = nil // so that nothing below sends it again by itself
 	return sealed, nil
+}
+
+// isUIDOf reports whether the path is that of the key with this uid.
+func isUIDOf(path, uid string) bool {
+	return uid != "" && strings.HasSuffix(strings.TrimSuffix(path, "/state"), "/"+uid)
 }
 
 // credentialError says that there was no credential to send a request with.
