@@ -63,7 +63,7 @@
 // Retry-After is honored: a call waits at least that long, and returns at once,
 // with [APIError.RetryAfter] set, when that is more than the policy's MaxWait or
 // than the context has left. A Delete that is sent again after an attempt without
-// an answer (a 502 is one) takes 404 for success.
+// any answer, not even a 502, takes 404 for success.
 //
 // When a Create fails in a way that leaves open whether the server made the key
 // (a lost or cut reply, a timeout, a 5xx, a 201 that cannot be read), the error
@@ -72,8 +72,8 @@
 // # Secrets
 //
 // [Secret] holds the new key. It prints as [REDACTED] and refuses to be encoded.
-// The client's own credential is in no error,
-// no log record and no printed client, also where the server repeats it.
+// The client's own credential is in no error, no log record and no printed client,
+// also where the server repeats it.
 //
 // # Concurrency
 //
