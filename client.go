@@ -93,7 +93,6 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -359,7 +358,7 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 	promised := max(resp.ContentLength, 511) + 1 // one more, to see the end
 	body := make([]byte, 0, min(promised, 1<<20))
 	for {
-		n, err := resp.Body.Read(body[len(body):min(int64(cap(body)), limit+1)])
+		n, err := resp.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		switch size := int64(len(body)); {
 		case size > limit:
@@ -369,8 +368,11 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 		case err != nil:
 			return nil, err
 		case size == int64(cap(body)):
-			room := min(max(promised, 2*size), 8*size)
-			body = slices.Grow(body, int(room-size))
+			room := min(promised, 8*size)
+			if room <= size { // no promise, or less than there is
+				room = min(2*size, limit+1)
+			}
+			body = append(make([]byte, 0, room), body...)
 		}
 	}
 }

@@ -47,7 +47,11 @@ func plain(text string) string {
 		if !strings.ContainsAny(text, `\%&`) {
 			break
 		}
-		text = html.UnescapeString(escape.ReplaceAllStringFunc(text, unescape))
+		inner := html.UnescapeString(escape.ReplaceAllStringFunc(text, unescape))
+		if inner == text {
+			break
+		}
+		text = inner
 	}
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) && r != ' ' {
