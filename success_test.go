@@ -284,6 +284,7 @@ func TestFloodIsBounded(t *testing.T) { //nolint:paralleltest // measures what t
 
 	plain := http.Header{"Content-Type": {"application/json"}}
 	zipped := http.Header{"Content-Type": {"application/json"}, "Content-Encoding": {"gzip"}}
+	promised := http.Header{"Content-Type": {"application/json"}, "Content-Length": {strconv.Itoa(60 * mib)}}
 	announced := http.Header{"Content-Type": {"application/json"}, "Content-Length": {strconv.Itoa(1 << 40)}}
 	for name, flood := range map[string]struct {
 		status      int
@@ -294,6 +295,7 @@ func TestFloodIsBounded(t *testing.T) { //nolint:paralleltest // measures what t
 		kind        error
 		mayTakeMiBs int64 // of what is on the wire
 	}{
+		"a list of promises":     {200, promised, blanks[:4<<10], 1, 16 * mib, palette.ErrUnexpectedResponse, 2}, // 1.2 MiB, then nothing
 		"an announced create":    {201, announced, blanks, 0, 8 * mib, palette.ErrOutcomeUnknown, 16},
 		"an error":               {500, plain, blanks, 1, 24 * mib, palette.ErrServer, 24},
 		"a packed error":         {404, zipped, packed.Bytes(), 5, 24 * mib, palette.ErrNotFound, 8},
