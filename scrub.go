@@ -24,9 +24,9 @@ func newScrubber(secret string) scrubber {
 }
 
 // clean returns text without the credential. Where that is there in an escaped
-// form, nothing of text is kept.
+// form, nothing of text is kept. Nothing ever is if escapes are all that it has.
 func (s scrubber) clean(text string) string {
-	if s.plain == "" {
+	if s.secret == "" {
 		return text
 	}
 	text = strings.ReplaceAll(text, s.secret, redacted)
@@ -103,7 +103,7 @@ func (s scrubber) json(raw json.RawMessage) json.RawMessage {
 
 // finds reports whether err, or one it wraps, shows the credential.
 func (s scrubber) finds(err error) bool {
-	if s.plain == "" || err == nil {
+	if s.secret == "" || err == nil {
 		return false
 	}
 	if shown := fmt.Sprintf("%v %+v %#v", err, err, err); s.clean(shown) != shown {
