@@ -38,8 +38,8 @@ func (s *APIKeysService) Create(ctx context.Context, req CreateAPIKeyRequest) (*
 	if strings.TrimSpace(req.Metadata.Name) == "" {
 		return nil, op.invalid("Metadata.Name is empty")
 	}
-	err := s.client.send(ctx, &op, CreateAPIKeyRequest{
-		Metadata: req.Metadata.writable(),
+	err := s.client.send(ctx, &op, createBody{
+		Metadata: req.Metadata.wire(),
 		Spec:     APIKeyCreateSpec{Expiry: wireTime(req.Spec.Expiry), UserUID: req.Spec.UserUID},
 	})
 	if err != nil {
@@ -122,8 +122,8 @@ func (s *APIKeysService) Get(ctx context.Context, uid string) (*APIKey, error) {
 // of a key cannot change. Errors are as for Get.
 func (s *APIKeysService) Update(ctx context.Context, uid string, req UpdateAPIKeyRequest) error {
 	op := operation{name: "apiKeys.update", method: http.MethodPut, want: http.StatusNoContent}
-	return s.onKey(ctx, &op, uid, "", UpdateAPIKeyRequest{
-		Metadata: req.Metadata.writable(),
+	return s.onKey(ctx, &op, uid, "", updateBody{
+		Metadata: req.Metadata.wire(),
 		Spec:     APIKeyUpdateSpec{Expiry: wireTime(req.Spec.Expiry)},
 	})
 }

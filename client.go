@@ -173,7 +173,7 @@ func NewClient(opts ...Option) (*Client, error) {
 }
 
 func newResty(hc *http.Client) *resty.Client {
-	return resty.NewWithClient(hc).SetLogger(silent{})
+	return resty.NewWithClient(hc).SetLogger(silent{}).SetPreRequestHook(takeHeader)
 }
 
 // silent drops what resty would write to standard error.
@@ -267,7 +267,7 @@ func (c *Client) attempt(ctx context.Context, op *operation, n int) outcome {
 	} else {
 		o = op.decode(timed, f, resp.RawResponse, n)
 	}
-	c.logAttempt(ctx, op, f, o, n, time.Since(start))
+	c.logAttempt(ctx, op, f, o, n, start)
 	return o
 }
 
@@ -355,7 +355,10 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 	if resp.ContentLength > limit {
 		return nil, errOversize
 	}
-	promised := max(resp.ContentLength, 511) + 1 // one more, to see the end
+	promised := resp.ContentLength + 1 // one more, to see the end
+	if promised <= 0 {
+		promised = 512
+	}
 	body := make([]byte, 0, min(promised, 1<<20))
 	for {
 		n, err := resp.Body.Read(body[len(body):cap(body)])
@@ -377,7 +380,7 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 	}
 }
 
-func (c *Client) logAttempt(ctx context.Context, op *operation, f *flight, o outcome, n int, took time.Duration) {
+func (c *Client) logAttempt(ctx context.Context, op *operation, f *flight, o outcome, n int, start time.Time) {
 	if c.logger == nil || !c.logger.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
@@ -387,7 +390,7 @@ func (c *Client) logAttempt(ctx context.Context, op *operation, f *flight, o out
 	}
 	c.logger.LogAttrs(ctx, slog.LevelDebug, "palette request",
 		slog.String("op", op.name), slog.String("method", op.method), slog.String("path", path),
-		slog.Int("status", o.status), slog.Int("attempt", n), slog.Duration("duration", took))
+		slog.Int("status", o.status), slog.Int("attempt", n), slog.Duration("duration", time.Since(start)))
 }
 
 func (c *Client) logRepeat(ctx context.Context, op *operation, o outcome, wait time.Duration) {

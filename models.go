@@ -32,10 +32,15 @@ type ObjectMeta struct {
 // description of a key.
 func (m ObjectMeta) Description() string { return m.Annotations["description"] }
 
-// writable is the part of m that a client may set (spec).
-func (m ObjectMeta) writable() ObjectMeta {
-	return ObjectMeta{Annotations: m.Annotations, Labels: m.Labels, Name: m.Name}
+// wireMeta is the part of an ObjectMeta that a client may set (spec), and all of it
+// that is ever sent.
+type wireMeta struct {
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Name        string            `json:"name,omitempty"`
 }
+
+func (m ObjectMeta) wire() wireMeta { return wireMeta{m.Annotations, m.Labels, m.Name} }
 
 // CreateAPIKeyRequest says which key to make. Metadata.Name is required.
 type CreateAPIKeyRequest struct {
@@ -101,9 +106,10 @@ func (k APIKey) Expired(now time.Time) bool {
 // [APIKeysService.Update] replaces, so that what is left out would be lost. The
 // maps are copies.
 func (k APIKey) UpdateRequest() UpdateAPIKeyRequest {
-	meta := k.Metadata.writable()
-	meta.Annotations, meta.Labels = maps.Clone(meta.Annotations), maps.Clone(meta.Labels)
-	return UpdateAPIKeyRequest{Metadata: meta, Spec: APIKeyUpdateSpec{Expiry: k.Spec.Expiry}}
+	return UpdateAPIKeyRequest{
+		Metadata: ObjectMeta{Annotations: maps.Clone(k.Metadata.Annotations), Labels: maps.Clone(k.Metadata.Labels), Name: k.Metadata.Name},
+		Spec:     APIKeyUpdateSpec{Expiry: k.Spec.Expiry},
+	}
 }
 
 // UpdateAPIKeyRequest holds what a key shall have from now on: name,
@@ -119,6 +125,17 @@ type APIKeyUpdateSpec struct {
 	// Expiry is when the key stops working; sent in UTC, cut to milliseconds.
 	// Left out, the server keeps the old one (assumed): it cannot be taken away.
 	Expiry time.Time `json:"expiry,omitzero"`
+}
+
+// createBody and updateBody are the requests as they are sent.
+type createBody struct {
+	Metadata wireMeta         `json:"metadata,omitzero"`
+	Spec     APIKeyCreateSpec `json:"spec,omitzero"`
+}
+
+type updateBody struct {
+	Metadata wireMeta         `json:"metadata,omitzero"`
+	Spec     APIKeyUpdateSpec `json:"spec,omitzero"`
 }
 
 // wireTime is t as it is sent: UTC, with milliseconds at most.

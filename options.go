@@ -90,7 +90,13 @@ func withCredential(name, header, value string) Option {
 func WithAPIKeyFunc(f func(context.Context) (string, error)) Option {
 	return option("WithAPIKeyFunc", func(c *config) error {
 		c.credentials = append(c.credentials, "WithAPIKeyFunc")
-		c.credential = credential{header: headerAPIKey, fetch: f}
+		c.credential = credential{headerAPIKey, func(ctx context.Context) (string, error) {
+			key, err := f(ctx)
+			if err == nil {
+				err = checkKey(key)
+			}
+			return key, err
+		}}
 		return refuseNil(f == nil)
 	})
 }

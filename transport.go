@@ -13,12 +13,14 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/go-resty/resty/v2"
 )
 
 // credential is where the key comes from and the header it goes into.
 type credential struct {
 	header string
-	fetch  func(context.Context) (string, error)
+	fetch  func(context.Context) (string, error) // without an error, the key can be sent
 }
 
 // originTransport is the only place that knows the credential. It sends to one
@@ -36,9 +38,10 @@ type originTransport struct {
 type flight struct {
 	context.Context
 
-	secret   string // the credential that was sent
-	location string // where a redirect points
-	handedOn bool   // the request left this package
+	header   http.Header // what to send beside the credential
+	secret   string      // the credential that was sent
+	location string      // where a redirect points
+	handedOn bool        // the request left this package
 
 	trace                 httptrace.ClientTrace
 	connecting, connected atomic.Bool
@@ -60,6 +63,21 @@ func (f *flight) Value(key any) any {
 		return f
 	}
 	return f.Context.Value(key)
+}
+
+// flightOf returns the flight that req is of, nil if of none.
+func flightOf(req *http.Request) *flight {
+	f, _ := req.Context().Value(flightKey{}).(*flight)
+	return f
+}
+
+// takeHeader puts the header of req into its flight. Net/http would make a copy of it
+// for every call, to have one for redirects.
+func takeHeader(_ *resty.Client, req *http.Request) error {
+	if f := flightOf(req); f != nil {
+		f.header, req.Header = req.Header, http.Header{}
+	}
+	return nil
 }
 
 // maybeSent reports whether the server may have seen the request that failed
@@ -85,8 +103,8 @@ var errOrigin = errors.New("request is not for the configured scheme and host")
 
 // RoundTrip sends a copy of req that carries the credential.
 func (t *originTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	f, _ := req.Context().Value(flightKey{}).(*flight)
-	sealed, err := t.seal(req, f) //nolint:contextcheck // a flight is a context
+	f := flightOf(req)
+	sealed, err := t.seal(req, f)
 	if err != nil {
 		if req.Body != nil {
 			_ = req.Body.Close() // a RoundTripper closes the body whatever happens
@@ -121,17 +139,15 @@ func (t *originTransport) seal(req *http.Request, f *flight) (*http.Request, err
 	if err == nil {
 		err = f.Err() // the last moment at which nothing was sent for certain
 	}
-	if err == nil {
-		err = checkKey(secret)
-	}
 	if err == nil && isUIDOf(req.URL.Path, secret) {
 		err = errors.New("it was given as a uid") // where every proxy would log it
 	}
 	if err != nil {
 		return nil, &credentialError{err}
 	}
-	sealed := req.WithContext(httptrace.WithClientTrace(f, &f.trace)) // a copy that shares the header
-	sealed.Header = maps.Clone(req.Header)
+	sealed := req.WithContext(httptrace.WithClientTrace(f, &f.trace)) // a shallow copy
+	sealed.Header, f.header = f.header, nil
+	maps.Copy(sealed.Header, req.Header) // the cookies of a caller's http.Client
 	sealed.Header[t.credential.header] = []string{secret}
 	sealed.GetBody = nil // so that nothing below sends it again by itself
 	return sealed, nil
@@ -139,7 +155,8 @@ func (t *originTransport) seal(req *http.Request, f *flight) (*http.Request, err
 
 // isUIDOf reports whether the path is that of the key with this uid.
 func isUIDOf(path, uid string) bool {
-	return uid != "" && strings.HasSuffix(strings.TrimSuffix(path, "/state"), "/"+uid)
+	rest, found := strings.CutSuffix(strings.TrimSuffix(path, "/state"), uid)
+	return found && uid != "" && strings.HasSuffix(rest, "/")
 }
 
 // credentialError says that there was no credential to send a request with.

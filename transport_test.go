@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -38,6 +37,16 @@ func pinnedTransport(base http.RoundTripper) *originTransport {
 	return &originTransport{base: base, scheme: "https", host: "palette.test:8443", credential: fixed(headerAPIKey, pinnedKey)}
 }
 
+// pinnedRequest is a request as resty hands it to net/http.
+func pinnedRequest(t *testing.T, method string, body io.Reader) *http.Request {
+	t.Helper()
+	req, err := http.NewRequestWithContext(newFlight(t.Context()), method, "https://palette.test:8443/v1", body)
+	require.NoError(t, err)
+	req.Header.Set("Accept", "application/json")
+	require.NoError(t, takeHeader(nil, req))
+	return req
+}
+
 type closeSpy struct {
 	io.Reader
 	closed bool
@@ -52,20 +61,13 @@ func (c *closeSpy) Close() error {
 func TestContextOfARequestDoesNotShowTheCredential(t *testing.T) {
 	t.Parallel()
 	base := &recorder{reply: http.Response{StatusCode: 200, Header: http.Header{}}}
-	req, err := http.NewRequestWithContext(newFlight(context.Background()), "GET", "https://palette.test:8443/v1", nil)
-	require.NoError(t, err)
-	resp, err := pinnedTransport(base).RoundTrip(req)
+	resp, err := pinnedTransport(base).RoundTrip(pinnedRequest(t, "GET", nil))
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
-	require.Equal(t, pinnedKey, newestFlight(base.got[0]).secret)
+	require.Equal(t, pinnedKey, flightOf(base.got[0]).secret)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		assert.NotContains(t, fmt.Sprintf(verb, base.got[0].Context()), pinnedKey)
 	}
-}
-
-func newestFlight(req *http.Request) *flight {
-	f, _ := req.Context().Value(flightKey{}).(*flight)
-	return f
 }
 
 func TestCredentialIsPinnedToSchemeAndHost(t *testing.T) {
@@ -110,8 +112,7 @@ func TestClientSendsNowhereElse(t *testing.T) {
 func TestOnlyTheCopyCarriesTheCredential(t *testing.T) {
 	t.Parallel()
 	base := &recorder{reply: http.Response{StatusCode: 200, Header: http.Header{}}}
-	req, err := http.NewRequestWithContext(newFlight(context.Background()), "POST", "https://palette.test:8443/v1", strings.NewReader("{}"))
-	require.NoError(t, err)
+	req := pinnedRequest(t, "POST", strings.NewReader("{}"))
 	require.NotNil(t, req.GetBody, "else the test proves nothing")
 
 	resp, err := pinnedTransport(base).RoundTrip(req)
@@ -120,7 +121,7 @@ func TestOnlyTheCopyCarriesTheCredential(t *testing.T) {
 
 	require.Len(t, base.got, 1)
 	sealed := base.got[0]
-	assert.Equal(t, pinnedKey, sealed.Header.Get("ApiKey"))
+	assert.Equal(t, http.Header{"Apikey": {pinnedKey}, "Accept": {"application/json"}}, sealed.Header)
 	assert.Nil(t, sealed.GetBody, "with it, net/http sends a body again by itself")
 	assert.Empty(t, req.Header, "the request of the caller was written to")
 	assert.NotNil(t, req.GetBody, "the request of the caller was written to")
@@ -131,14 +132,12 @@ func TestRedirectIsHiddenFromNetHTTP(t *testing.T) {
 	t.Parallel()
 	for status := 300; status <= 399; status++ {
 		base := &recorder{reply: http.Response{StatusCode: status, Header: http.Header{"Location": {"https://attacker.test/"}}}}
-		f := newFlight(context.Background())
-		req := (&http.Request{Method: "GET", URL: &url.URL{Scheme: "https", Host: "palette.test:8443", Path: "/v1"}, Header: http.Header{}}).
-			WithContext(f)
+		req := pinnedRequest(t, "GET", nil)
 		resp, err := pinnedTransport(base).RoundTrip(req)
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())
 		assert.Empty(t, resp.Header.Get("Location"))
-		assert.Equal(t, "https://attacker.test/", f.location)
+		assert.Equal(t, "https://attacker.test/", flightOf(req).location)
 	}
 }
 

@@ -23,8 +23,8 @@ func main() {
 
 func run(out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("benchmarks", flag.ExitOnError)
-	rounds := flags.Int("rounds", 9, "how often the clients take turns; the median counts")
-	benchtime := flags.Duration("benchtime", 150*time.Millisecond, "how long a client is measured in a round")
+	rounds := flags.Int("rounds", 45, "how often the clients take turns; the median counts")
+	benchtime := flags.Duration("benchtime", 40*time.Millisecond, "how long a client is measured in a round")
 	quick := flags.Bool("quick", false, "one short round: allocations and counts are exact, times are not judged")
 	check := flags.Bool("check", false, "fail if a goal is not met")
 	cold := flags.Bool("cold", false, "also time builds with an empty build cache")
@@ -77,8 +77,9 @@ func machine() string {
 	return fmt.Sprintf("%s/%s, %s, %d cores, %s", runtime.GOOS, runtime.GOARCH, cpu, runtime.GOMAXPROCS(0), runtime.Version())
 }
 
-// sample is what one call cost, and what its client dialled in all.
-type sample struct{ ns, bytes, allocs, dials float64 }
+// sample is what one call cost, how many times as long it took as the first client's
+// in the same round, and what its client dialled in all.
+type sample struct{ ns, times, bytes, allocs, dials float64 }
 
 // comparison holds the samples of a scenario by the name of the client.
 type comparison struct {
@@ -122,8 +123,9 @@ func mode(goroutines int) string {
 	return fmt.Sprintf("goroutines=%d", goroutines)
 }
 
-// takeTurns measures the clients one after the other, over and over, so that what
-// else the machine does hits all of them, and returns the medians.
+// takeTurns measures the clients one after the other, over and over, and returns the
+// medians. What else the machine does hits all of a short round alike, so that times
+// are compared within it.
 func takeTurns(rounds int, n network, clients []kind, op operation, goroutines int) (comparison, error) {
 	samples := map[string][]sample{}
 	for round := range rounds {
@@ -135,14 +137,21 @@ func takeTurns(rounds int, n network, clients []kind, op operation, goroutines i
 			}
 			calls := float64(r.N)
 			samples[k.name] = append(samples[k.name], sample{
-				float64(r.T.Nanoseconds()) / calls, float64(r.MemBytes) / calls, float64(r.MemAllocs) / calls, r.Extra["dials"],
+				ns: float64(r.T.Nanoseconds()) / calls, bytes: float64(r.MemBytes) / calls, allocs: float64(r.MemAllocs) / calls,
+				dials: r.Extra["dials"],
 			})
+		}
+		first := samples[clients[0].name][round].ns
+		for _, k := range clients {
+			s := &samples[k.name][round]
+			s.times = s.ns / first
 		}
 	}
 	c := comparison{by: map[string]sample{}}
 	for name, s := range samples {
 		c.by[name] = sample{
 			median(s, func(s sample) float64 { return s.ns }),
+			median(s, func(s sample) float64 { return s.times }),
 			median(s, func(s sample) float64 { return s.bytes }),
 			median(s, func(s sample) float64 { return s.allocs }),
 			median(s, func(s sample) float64 { return s.dials }),
@@ -169,7 +178,7 @@ func printClients(out io.Writer, all []comparison) {
 		for _, k := range kinds {
 			s := c.by[k.name]
 			fmt.Fprintf(out, "| %s | %s | %.1f | %.2f | %.1f | %.2f | %.0f | %+.0f | %.0f |\n", c.scenario, k.name,
-				s.ns/1e3, s.ns/base.ns, s.bytes/1024, s.bytes/base.bytes, s.allocs, s.allocs-base.allocs, s.dials)
+				s.ns/1e3, s.times, s.bytes/1024, s.bytes/base.bytes, s.allocs, s.allocs-base.allocs, s.dials)
 		}
 	}
 }
