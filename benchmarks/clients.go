@@ -37,12 +37,13 @@ type kind struct {
 
 // The names of the clients. The others are measured against netHTTP.
 const (
-	netHTTP  = "nethttp"
-	rawResty = "resty"
-	sdk      = "sdk"
+	netHTTP    = "nethttp"
+	rawResty   = "resty"
+	restyFloor = "restyfloor"
+	sdk        = "sdk"
 )
 
-var kinds = []kind{{netHTTP, newHTTPClient}, {rawResty, newRestyClient}, {sdk, newSDKClient}}
+var kinds = []kind{{netHTTP, newHTTPClient}, {rawResty, newRestyClient}, {restyFloor, newRestyFloor}, {sdk, newSDKClient}}
 
 // newKey is the create request that every client sends.
 var newKey = palette.CreateAPIKeyRequest{
@@ -97,105 +98,62 @@ func (c sdkClient) create(ctx context.Context) (string, error) {
 func (c sdkClient) get(ctx context.Context) (any, error)  { return c.APIKeys.Get(ctx, keyUID) }
 func (c sdkClient) list(ctx context.Context) (any, error) { return c.APIKeys.List(ctx) }
 
-// restyClient is resty as its documentation shows it.
-type restyClient struct{ r *resty.Client }
+// byHand makes the calls of a client that has no methods of its own, only a way to
+// send a request and to decode the reply into into.
+type byHand func(ctx context.Context, method, path string, body any, want int, into any) error
 
-func newRestyClient(baseURL string, rt http.RoundTripper) (client, error) {
-	return restyClient{resty.NewWithClient(&http.Client{Transport: rt}).
-		SetBaseURL(baseURL).
-		SetHeader("ApiKey", credential).
-		SetHeader("Accept", contentJSON).
-		SetHeader("User-Agent", userAgent)}, nil
-}
-
-func (c restyClient) create(ctx context.Context) (string, error) {
+func (do byHand) create(ctx context.Context) (string, error) {
 	var created createdKey
-	err := c.do(ctx, http.MethodPost, apiKeysPath, newKey, http.StatusCreated, &created)
+	err := do(ctx, http.MethodPost, apiKeysPath, newKey, http.StatusCreated, &created)
 	return created.UID, err
 }
 
-func (c restyClient) get(ctx context.Context) (any, error) {
+func (do byHand) get(ctx context.Context) (any, error) {
 	key := new(palette.APIKey)
-	err := c.do(ctx, http.MethodGet, keyPath, nil, http.StatusOK, key)
+	err := do(ctx, http.MethodGet, keyPath, nil, http.StatusOK, key)
 	return key, err
 }
 
-func (c restyClient) list(ctx context.Context) (any, error) {
+func (do byHand) list(ctx context.Context) (any, error) {
 	var list keyList
-	err := c.do(ctx, http.MethodGet, apiKeysPath, nil, http.StatusOK, &list)
+	err := do(ctx, http.MethodGet, apiKeysPath, nil, http.StatusOK, &list)
 	return list.Items, err
 }
 
-func (c restyClient) do(ctx context.Context, method, path string, body any, want int, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	req := c.r.R().SetContext(ctx).SetResult(into)
-	if body != nil {
-		req.SetHeader("Content-Type", contentJSON).SetBody(body)
-	}
-	resp, err := req.Execute(method, path)
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode() != want {
-		return fmt.Errorf("status %d where %d is success", resp.StatusCode(), want)
-	}
-	return nil
-}
-
-// httpClient is what one writes by hand on net/http and encoding/json.
-type httpClient struct {
-	baseURL string
-	hc      *http.Client
-}
-
+// newHTTPClient is what one writes by hand on net/http and encoding/json.
 func newHTTPClient(baseURL string, rt http.RoundTripper) (client, error) {
-	return httpClient{baseURL, &http.Client{Transport: rt}}, nil
-}
-
-func (c httpClient) create(ctx context.Context) (string, error) {
-	var created createdKey
-	err := c.do(ctx, http.MethodPost, apiKeysPath, newKey, http.StatusCreated, &created)
-	return created.UID, err
-}
-
-func (c httpClient) get(ctx context.Context) (any, error) {
-	key := new(palette.APIKey)
-	err := c.do(ctx, http.MethodGet, keyPath, nil, http.StatusOK, key)
-	return key, err
-}
-
-func (c httpClient) list(ctx context.Context) (any, error) {
-	var list keyList
-	err := c.do(ctx, http.MethodGet, apiKeysPath, nil, http.StatusOK, &list)
-	return list.Items, err
-}
-
-func (c httpClient) do(ctx context.Context, method, path string, body any, want int, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	var payload io.Reader
-	if body != nil {
-		text, err := json.Marshal(body)
+	hc := &http.Client{Transport: rt}
+	return byHand(func(ctx context.Context, method, path string, body any, want int, into any) error {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		var payload io.Reader
+		if body != nil {
+			text, err := json.Marshal(body)
+			if err != nil {
+				return err
+			}
+			payload = bytes.NewReader(text)
+		}
+		req, err := http.NewRequestWithContext(ctx, method, baseURL+path, payload)
 		if err != nil {
 			return err
 		}
-		payload = bytes.NewReader(text)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, c.baseURL+path, payload)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("ApiKey", credential)
-	req.Header.Set("Accept", contentJSON)
-	req.Header.Set("User-Agent", userAgent)
-	if body != nil {
-		req.Header.Set("Content-Type", contentJSON)
-	}
-	resp, err := c.hc.Do(req)
-	if err != nil {
-		return err
-	}
+		req.Header.Set("ApiKey", credential)
+		req.Header.Set("Accept", contentJSON)
+		req.Header.Set("User-Agent", userAgent)
+		if body != nil {
+			req.Header.Set("Content-Type", contentJSON)
+		}
+		resp, err := hc.Do(req)
+		if err != nil {
+			return err
+		}
+		return decode(resp, want, into)
+	}), nil
+}
+
+// decode reads a reply.
+func decode(resp *http.Response, want int, into any) error {
 	defer resp.Body.Close()
 	if resp.StatusCode != want {
 		return fmt.Errorf("status %d where %d is success", resp.StatusCode, want)
@@ -205,4 +163,60 @@ func (c httpClient) do(ctx context.Context, method, path string, body any, want 
 		return err
 	}
 	return json.Unmarshal(text, into)
+}
+
+// newRestyClient is resty as its documentation shows it.
+func newRestyClient(baseURL string, rt http.RoundTripper) (client, error) {
+	r := resty.NewWithClient(&http.Client{Transport: rt}).
+		SetBaseURL(baseURL).
+		SetHeader("ApiKey", credential).
+		SetHeader("Accept", contentJSON).
+		SetHeader("User-Agent", userAgent)
+	return byHand(func(ctx context.Context, method, path string, body any, want int, into any) error {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		req := r.R().SetContext(ctx).SetResult(into)
+		if body != nil {
+			req.SetHeader("Content-Type", contentJSON).SetBody(body)
+		}
+		resp, err := req.Execute(method, path)
+		if err != nil {
+			return err
+		}
+		if resp.StatusCode() != want {
+			return fmt.Errorf("status %d where %d is success", resp.StatusCode(), want)
+		}
+		return nil
+	}), nil
+}
+
+// newRestyFloor is the least that resty can cost: a copy of a request made before,
+// and the reply read by hand. It follows redirects with the credential.
+func newRestyFloor(baseURL string, rt http.RoundTripper) (client, error) {
+	prepared := resty.NewWithClient(&http.Client{Transport: rt}).R().
+		SetDoNotParseResponse(true).
+		SetHeader("ApiKey", credential).
+		SetHeader("Accept", contentJSON).
+		SetHeader("User-Agent", userAgent)
+	withBody := prepared.Header.Clone()
+	withBody.Set("Content-Type", contentJSON)
+	return byHand(func(ctx context.Context, method, path string, body any, want int, into any) error {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		req := *prepared
+		req.SetContext(ctx)
+		if body != nil {
+			text, err := json.Marshal(body)
+			if err != nil {
+				return err
+			}
+			req.Header = withBody
+			req.SetBody(bytes.NewReader(text))
+		}
+		resp, err := req.Execute(method, baseURL+path)
+		if err != nil {
+			return err
+		}
+		return decode(resp.RawResponse, want, into)
+	}), nil
 }
