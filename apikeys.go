@@ -40,7 +40,7 @@ func (s *APIKeysService) Create(ctx context.Context, req CreateAPIKeyRequest) (*
 	}
 	err := s.client.send(ctx, &op, createBody{
 		Metadata: req.Metadata.wire(),
-		Spec:     APIKeyCreateSpec{Expiry: wireTime(req.Spec.Expiry), UserUID: req.Spec.UserUID},
+		Spec:     createSpecBody{Expiry: wireTime(req.Spec.Expiry), UserUID: req.Spec.UserUID},
 	})
 	if err != nil {
 		return nil, err
@@ -124,7 +124,7 @@ func (s *APIKeysService) Update(ctx context.Context, uid string, req UpdateAPIKe
 	op := operation{name: "apiKeys.update", method: http.MethodPut, want: http.StatusNoContent}
 	return s.onKey(ctx, &op, uid, "", updateBody{
 		Metadata: req.Metadata.wire(),
-		Spec:     APIKeyUpdateSpec{Expiry: wireTime(req.Spec.Expiry)},
+		Spec:     updateSpecBody{Expiry: wireTime(req.Spec.Expiry)},
 	})
 }
 

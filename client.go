@@ -253,7 +253,7 @@ func (op *operation) stopped(last, err error) error {
 // attempt sends op once and reads the reply.
 func (c *Client) attempt(ctx context.Context, op *operation, n int) outcome {
 	start := time.Now()
-	timed, cancel := context.WithTimeout(ctx, c.timeout)
+	timed, cancel := context.WithDeadline(ctx, start.Add(c.timeout))
 	defer cancel()
 	f := newFlight(timed)
 	target := c.baseURL + op.path

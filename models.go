@@ -129,14 +129,29 @@ type APIKeyUpdateSpec struct {
 
 // createBody and updateBody are the requests as they are sent.
 type createBody struct {
-	Metadata wireMeta         `json:"metadata,omitzero"`
-	Spec     APIKeyCreateSpec `json:"spec,omitzero"`
+	Metadata wireMeta       `json:"metadata,omitzero"`
+	Spec     createSpecBody `json:"spec,omitzero"`
+}
+
+type createSpecBody struct {
+	Expiry  wireTime `json:"expiry,omitzero"`
+	UserUID string   `json:"userUid,omitempty"`
 }
 
 type updateBody struct {
-	Metadata wireMeta         `json:"metadata,omitzero"`
-	Spec     APIKeyUpdateSpec `json:"spec,omitzero"`
+	Metadata wireMeta       `json:"metadata,omitzero"`
+	Spec     updateSpecBody `json:"spec,omitzero"`
 }
 
-// wireTime is t as it is sent: UTC, with milliseconds at most.
-func wireTime(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+type updateSpecBody struct {
+	Expiry wireTime `json:"expiry,omitzero"`
+}
+
+// wireTime is a time as it is sent: UTC, with milliseconds at most.
+type wireTime time.Time
+
+func (t wireTime) IsZero() bool { return time.Time(t).IsZero() }
+
+func (t wireTime) MarshalText() ([]byte, error) {
+	return time.Time(t).UTC().Truncate(time.Millisecond).MarshalText()
+}
