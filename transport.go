@@ -156,7 +156,7 @@ func (t *originTransport) seal(req *http.Request, f *flight) (*http.Request, err
 // isUIDOf reports whether the path is that of the key with this uid.
 func isUIDOf(path, uid string) bool {
 	rest, found := strings.CutSuffix(strings.TrimSuffix(path, "/state"), uid)
-	return found && uid != "" && strings.HasSuffix(rest, "/")
+	return found && strings.HasSuffix(rest, "/")
 }
 
 // credentialError says that there was no credential to send a request with.
