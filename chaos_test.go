@@ -183,7 +183,7 @@ func TestChaos(t *testing.T) { //nolint:paralleltest // looks for what is left b
 
 func attackWithChaos(t *testing.T, start func(*httptest.Server)) {
 	t.Helper()
-	const workers, rounds = 64, 1
+	const workers, rounds = 64, 2
 	books := palettetest.NewServer(palettetest.WithKeyLimit(0), palettetest.WithPageSize(50), palettetest.WithPathPrefix(attackPrefix))
 	defer books.Close()
 	chaos := &attackChaos{inner: books, random: rand.New(rand.NewPCG(4, 2)), struck: map[string]int{}, connections: map[net.Conn]bool{}}

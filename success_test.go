@@ -295,6 +295,7 @@ func TestFloodIsBounded(t *testing.T) { //nolint:paralleltest // measures what t
 		kind        error
 		mayTakeMiBs int64 // of what is on the wire
 	}{
+		"a packed list":          {200, zipped, packed.Bytes(), 1, 700 * mib, palette.ErrUnexpectedResponse, 8},
 		"a list of promises":     {200, promised, blanks[:4<<10], 1, 16 * mib, palette.ErrUnexpectedResponse, 2}, // 1.2 MiB, then nothing
 		"an announced create":    {201, announced, blanks, 0, 8 * mib, palette.ErrOutcomeUnknown, 16},
 		"an error":               {500, plain, blanks, 1, 24 * mib, palette.ErrServer, 24},
