@@ -93,6 +93,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -116,7 +117,7 @@ type Client struct {
 
 	request    *resty.Request // what all requests have in common
 	bodyHeader http.Header    // the header of those with a body
-	baseURL    string         // without a slash at its end
+	baseURL    url.URL        // without a slash at its end
 	timeout    time.Duration
 	retry      RetryPolicy
 	limiter    *rate.Limiter // nil: no limit
@@ -158,7 +159,7 @@ func NewClient(opts ...Option) (*Client, error) {
 	}
 	c := &Client{
 		request: newResty(&hc).R().SetDoNotParseResponse(true),
-		baseURL: strings.TrimRight(cfg.baseURL.String(), "/"),
+		baseURL: *cfg.baseURL,
 		timeout: cfg.timeout,
 		retry:   cfg.retry,
 		limiter: cfg.limiter,
@@ -173,7 +174,7 @@ func NewClient(opts ...Option) (*Client, error) {
 }
 
 func newResty(hc *http.Client) *resty.Client {
-	return resty.NewWithClient(hc).SetLogger(silent{}).SetPreRequestHook(takeHeader)
+	return resty.NewWithClient(hc).SetLogger(silent{}).SetPreRequestHook(prepare)
 }
 
 // silent drops what resty would write to standard error.
@@ -255,12 +256,9 @@ func (c *Client) attempt(ctx context.Context, op *operation, n int) outcome {
 	start := time.Now()
 	timed, cancel := context.WithDeadline(ctx, start.Add(c.timeout))
 	defer cancel()
-	f := newFlight(timed)
-	target := c.baseURL + op.path
-	if op.query != "" {
-		target += "?" + op.query
-	}
-	resp, err := c.newRequest(f, op.body).Execute(op.method, target) //nolint:contextcheck // a flight holds its context
+	// The URL goes with the flight; prepare puts it into the request.
+	f := newFlight(timed, c.urlOf(op))
+	resp, err := c.newRequest(f, op.body).Execute(op.method, "") //nolint:contextcheck // a flight holds its context
 	var o outcome
 	if err != nil {
 		o = outcome{err: op.broken(timed, f, n, err), sent: f.maybeSent(err), final: isFinal(err)}
@@ -269,6 +267,17 @@ func (c *Client) attempt(ctx context.Context, op *operation, n int) outcome {
 	}
 	c.logAttempt(ctx, op, f, o, n, start)
 	return o
+}
+
+// urlOf returns where op goes. No path of an operation has anything to escape.
+func (c *Client) urlOf(op *operation) url.URL {
+	u := c.baseURL
+	u.Path += op.path
+	if u.RawPath != "" {
+		u.RawPath += op.path
+	}
+	u.RawQuery = op.query
+	return u
 }
 
 // newRequest returns a copy of the request that all have in common. Resty's R would

@@ -337,7 +337,7 @@ func parseBaseURL(raw string) (*url.URL, error) {
 		}
 		raw = "https://" + raw
 	}
-	u, err := url.Parse(raw)
+	u, err := url.Parse(strings.TrimRight(raw, "/"))
 	switch {
 	case err != nil:
 		return nil, errors.New("not a host or URL")

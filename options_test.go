@@ -142,6 +142,8 @@ func TestBaseURL(t *testing.T) {
 		{raw: "https://palette.test/", want: "https://palette.test/v1/apiKeys"},
 		{raw: "https://palette.test/a/b/", want: "https://palette.test/a/b/v1/apiKeys"},
 		{raw: "https://palette.test/a%2Fb", want: "https://palette.test/a%2Fb/v1/apiKeys"},
+		{raw: "https://palette.test/a%2F/", want: "https://palette.test/a%2F/v1/apiKeys"},
+		{raw: "https://palette.test/a b//", want: "https://palette.test/a%20b/v1/apiKeys"},
 		{raw: "HTTPS://palette.test", want: "https://palette.test/v1/apiKeys"},
 		{raw: "https://[2001:db8::1]", want: "https://[2001:db8::1]/v1/apiKeys"},
 		{raw: "[2001:db8::1]:8443", want: "https://[2001:db8::1]:8443/v1/apiKeys"},
@@ -161,6 +163,7 @@ func TestBaseURL(t *testing.T) {
 				palette.WithBaseURL(tt.raw),
 				palette.WithHTTPClient(&http.Client{Transport: transportFunc(func(req *http.Request) (*http.Response, error) {
 					got = append(got, req.URL.String())
+					assert.Equal(t, req.URL.Host, req.Host, "as http.NewRequest sets it")
 					return replyJSON(http.StatusOK, `{"items":[]}`)(req)
 				})}))...)
 			require.NoError(t, err)
@@ -445,13 +448,26 @@ func TestReplacedDefaultTransport(t *testing.T) { //nolint:paralleltest // chang
 
 // ---- WithEnv: t.Setenv forbids t.Parallel ----
 
-// setEnv sets all the variables that WithEnv knows, to nothing if not given.
+// envNames are all the variables that WithEnv knows.
+var envNames = []string{
+	"PALETTE_API_KEY", "SPECTROCLOUD_APIKEY", "PALETTE_HOST", "SPECTROCLOUD_HOST",
+	"PALETTE_CA_FILE", "PALETTE_INSECURE_SKIP_VERIFY",
+}
+
+// TestMain takes them away: examples read the environment as well, and cannot use setEnv.
+func TestMain(m *testing.M) {
+	for _, name := range envNames {
+		if err := os.Unsetenv(name); err != nil {
+			panic(err)
+		}
+	}
+	m.Run()
+}
+
+// setEnv sets them, to nothing if not given.
 func setEnv(t *testing.T, env map[string]string) {
 	t.Helper()
-	for _, name := range []string{
-		"PALETTE_API_KEY", "SPECTROCLOUD_APIKEY", "PALETTE_HOST", "SPECTROCLOUD_HOST",
-		"PALETTE_CA_FILE", "PALETTE_INSECURE_SKIP_VERIFY",
-	} {
+	for _, name := range envNames {
 		t.Setenv(name, env[name])
 	}
 	for name := range env {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -32,12 +33,13 @@ type originTransport struct {
 	credential   credential
 }
 
-// flight is what the transport reports about one attempt to the one who made it. It
-// is the context of the request, where the transport finds it. Others must not get it
-// as it is: who prints a context, prints what it holds.
+// flight is what one attempt and the transport tell each other. It is the context of
+// the request, where the transport finds it. Others must not get it as it is: who
+// prints a context, prints what it holds.
 type flight struct {
 	context.Context
 
+	url      url.URL     // where to send it
 	header   http.Header // what to send beside the credential
 	secret   string      // the credential that was sent
 	location string      // where a redirect points
@@ -49,9 +51,9 @@ type flight struct {
 
 type flightKey struct{}
 
-// newFlight returns a flight that ends with ctx.
-func newFlight(ctx context.Context) *flight {
-	f := &flight{Context: ctx}
+// newFlight returns a flight to target that ends with ctx.
+func newFlight(ctx context.Context, target url.URL) *flight {
+	f := &flight{Context: ctx, url: target}
 	f.trace.GetConn = func(string) { f.connecting.Store(true) }
 	f.trace.GotConn = func(httptrace.GotConnInfo) { f.connected.Store(true) }
 	return f
@@ -71,10 +73,12 @@ func flightOf(req *http.Request) *flight {
 	return f
 }
 
-// takeHeader puts the header of req into its flight. Net/http would make a copy of it
-// for every call, to have one for redirects.
-func takeHeader(_ *resty.Client, req *http.Request) error {
+// prepare has the last word on what resty made. The URL comes from the flight, since
+// resty would parse it twice; the header goes into the flight, since net/http would
+// make a copy of it for every call, to have one for redirects.
+func prepare(_ *resty.Client, req *http.Request) error {
 	if f := flightOf(req); f != nil {
+		req.URL, req.Host = &f.url, f.url.Host
 		f.header, req.Header = req.Header, http.Header{}
 	}
 	return nil

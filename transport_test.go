@@ -1,11 +1,11 @@
 package palette
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -40,11 +40,19 @@ func pinnedTransport(base http.RoundTripper) *originTransport {
 // pinnedRequest is a request as resty hands it to net/http.
 func pinnedRequest(t *testing.T, method string, body io.Reader) *http.Request {
 	t.Helper()
-	req, err := http.NewRequestWithContext(newFlight(t.Context()), method, "https://palette.test:8443/v1", body)
+	target := parsed(t, "https://palette.test:8443/v1")
+	req, err := http.NewRequestWithContext(newFlight(t.Context(), target), method, "", body)
 	require.NoError(t, err)
 	req.Header.Set("Accept", "application/json")
-	require.NoError(t, takeHeader(nil, req))
+	require.NoError(t, prepare(nil, req))
 	return req
+}
+
+func parsed(t *testing.T, rawURL string) url.URL {
+	t.Helper()
+	u, err := url.Parse(rawURL)
+	require.NoError(t, err)
+	return *u
 }
 
 type closeSpy struct {
@@ -83,8 +91,11 @@ func TestCredentialIsPinnedToSchemeAndHost(t *testing.T) {
 		"https://sub.palette.test:8443/v1/apiKeys",
 	} {
 		base, body := &recorder{reply: http.Response{StatusCode: 200}}, &closeSpy{Reader: strings.NewReader("{}")}
-		req, err := http.NewRequestWithContext(newFlight(context.Background()), "POST", target, body)
+		flight := newFlight(t.Context(), parsed(t, target))
+		req, err := http.NewRequestWithContext(flight, "POST", "", body)
 		require.NoError(t, err)
+		require.NoError(t, prepare(nil, req))
+		require.Equal(t, target, req.URL.String())
 
 		resp, err := pinnedTransport(base).RoundTrip(req) //nolint:bodyclose // there is none
 		require.ErrorIs(t, err, errOrigin, target)
@@ -103,8 +114,10 @@ func TestClientSendsNowhereElse(t *testing.T) {
 	attacker := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
 	client, err := NewClient(WithAPIKey(pinnedKey), WithBaseURL("http://127.0.0.1:1/prefix"))
 	require.NoError(t, err)
-	_, err = client.newRequest(newFlight(context.Background()), nil).Get(attacker.URL)
+	_, err = client.newRequest(newFlight(t.Context(), parsed(t, attacker.URL)), nil).Get("")
 	require.ErrorIs(t, err, errOrigin)
+	_, err = client.newRequest(t.Context(), nil).Get(attacker.URL)
+	require.ErrorIs(t, err, errOrigin, "no request is sent that is none of an attempt")
 	attacker.Close()
 	assert.Zero(t, asked)
 }
