@@ -102,7 +102,7 @@ func ExampleAPIKeysService_Activate() {
 	// true
 }
 
-// A later version of the key is read, changed and written as a whole.
+// Update replaces: the key is read, changed and written as a whole.
 func ExampleAPIKeysService_Update() {
 	srv := palettetest.NewServer()
 	defer srv.Close()
