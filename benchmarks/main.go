@@ -3,14 +3,14 @@
 package main
 
 import (
+	"encoding/gob"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
-	"testing"
 	"time"
 )
 
@@ -23,31 +23,34 @@ func main() {
 
 func run(out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("benchmarks", flag.ExitOnError)
-	rounds := flags.Int("rounds", 45, "how often the clients take turns; the median counts")
-	benchtime := flags.Duration("benchtime", 40*time.Millisecond, "how long a client is measured in a round")
-	quick := flags.Bool("quick", false, "one short round: allocations and counts are exact, times are not judged")
+	processes := flags.Int("processes", 9, "how many processes measure, one after the other; their median counts")
+	each := flags.Duration("each", 3*time.Second, "how long the clients take turns in a scenario of a process")
+	raw := flags.Bool("raw", false, "be one of the processes: print what it measures, as a gob")
+	quick := flags.Bool("quick", false, "one round that counts: allocations and counts are exact, times are not judged")
 	check := flags.Bool("check", false, "fail if a goal is not met")
 	cold := flags.Bool("cold", false, "also time builds with an empty build cache")
 	_ = flags.Parse(args) // ExitOnError
 	if *quick {
-		*rounds, *benchtime = 1, 10*time.Millisecond
+		*processes, *each = 1, 0
 	}
-	testing.Init()
-	if err := flag.Set("test.benchtime", benchtime.String()); err != nil {
-		return err
+	if *raw {
+		m, err := measure(*each)
+		if err != nil {
+			return err
+		}
+		return gob.NewEncoder(out).Encode(m)
+	}
+	if *processes < 1 {
+		return errors.New("-processes is less than 1")
 	}
 
-	fmt.Fprintf(out, "%s\n\n%d rounds of %v.\n", machine(), *rounds, *benchtime)
-	measured, err := measureClients(*rounds)
+	fmt.Fprintf(out, "%s\n\n%d processes, %v a scenario in each.\n", machine(), *processes, *each)
+	measured, err := inProcesses(*processes, *each)
 	if err != nil {
 		return err
 	}
-	printClients(out, measured)
-	options, err := measureOptions(*rounds)
-	if err != nil {
-		return err
-	}
-	printOptions(out, options)
+	printClients(out, measured.Clients)
+	printOptions(out, measured.Options)
 	heavy, err := weigh(*cold)
 	if err != nil {
 		return err
@@ -57,7 +60,7 @@ func run(out io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	missed := printGoals(out, goals(measured, dialled, heavy), !*quick)
+	missed := printGoals(out, goals(measured.Clients, dialled, heavy), !*quick)
 	if *check && missed > 0 {
 		return fmt.Errorf("%d goals are not met", missed)
 	}
@@ -77,108 +80,16 @@ func machine() string {
 	return fmt.Sprintf("%s/%s, %s, %d cores, %s", runtime.GOOS, runtime.GOARCH, cpu, runtime.GOMAXPROCS(0), runtime.Version())
 }
 
-// sample is what one call cost, how many times as long it took as the first client's
-// in the same round, and what its client dialled in all.
-type sample struct{ ns, times, bytes, allocs, dials float64 }
-
-// comparison holds the samples of a scenario by the name of the client.
-type comparison struct {
-	scenario string
-	by       map[string]sample
-}
-
-// measureClients compares the clients in every scenario but one: 64 goroutines
-// that each hold a list of 10,000 would measure the machine's memory.
-func measureClients(rounds int) ([]comparison, error) {
-	var all []comparison
-	for _, op := range []operation{opCreate, opGet, opList} {
-		for _, over := range networks {
-			for _, goroutines := range []int{1, manyGoroutines} {
-				if op.name == opList.name && goroutines > 1 {
-					continue
-				}
-				n := over.start()
-				c, err := takeTurns(rounds, n, kinds, op, goroutines)
-				n.close()
-				c.scenario = op.name + "/" + over.name + "/" + mode(goroutines)
-				if err != nil {
-					return nil, fmt.Errorf("%s/%w", c.scenario, err)
-				}
-				all = append(all, c)
-			}
-		}
-	}
-	return all, nil
-}
-
-func measureOptions(rounds int) (comparison, error) {
-	return takeTurns(rounds, inMemory(), variants, opCreate, 1)
-}
-
-// mode names how many goroutines call.
-func mode(goroutines int) string {
-	if goroutines == 1 {
-		return "serial"
-	}
-	return fmt.Sprintf("goroutines=%d", goroutines)
-}
-
-// takeTurns measures the clients one after the other, over and over, and returns the
-// medians. What else the machine does hits all of a short round alike, so that times
-// are compared within it.
-func takeTurns(rounds int, n network, clients []kind, op operation, goroutines int) (comparison, error) {
-	samples := map[string][]sample{}
-	for round := range rounds {
-		for i := range clients {
-			k := clients[(i+round)%len(clients)] // nobody always comes first
-			r := testing.Benchmark(benchmark(n, k, op, goroutines))
-			if r.N == 0 {
-				return comparison{}, fmt.Errorf("client=%s failed; go test -bench tells why", k.name)
-			}
-			calls := float64(r.N)
-			samples[k.name] = append(samples[k.name], sample{
-				ns: float64(r.T.Nanoseconds()) / calls, bytes: float64(r.MemBytes) / calls, allocs: float64(r.MemAllocs) / calls,
-				dials: r.Extra["dials"],
-			})
-		}
-		first := samples[clients[0].name][round].ns
-		for _, k := range clients {
-			s := &samples[k.name][round]
-			s.times = s.ns / first
-		}
-	}
-	c := comparison{by: map[string]sample{}}
-	for name, s := range samples {
-		c.by[name] = sample{
-			median(s, func(s sample) float64 { return s.ns }),
-			median(s, func(s sample) float64 { return s.times }),
-			median(s, func(s sample) float64 { return s.bytes }),
-			median(s, func(s sample) float64 { return s.allocs }),
-			median(s, func(s sample) float64 { return s.dials }),
-		}
-	}
-	return c, nil
-}
-
-func median(samples []sample, of func(sample) float64) float64 {
-	values := make([]float64, len(samples))
-	for i, s := range samples {
-		values[i] = of(s)
-	}
-	slices.Sort(values)
-	return values[len(values)/2]
-}
-
 func printClients(out io.Writer, all []comparison) {
 	fmt.Fprint(out, "\n## Clients\n\n"+
-		"| scenario | client | µs/call | × nethttp | KiB/call | × nethttp | allocs/call | − nethttp | dials |\n"+
-		"|---|---|--:|--:|--:|--:|--:|--:|--:|\n")
+		"| scenario | client | µs/call | × nethttp | least–most | KiB/call | × nethttp | allocs/call | − nethttp | dials |\n"+
+		"|---|---|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, c := range all {
-		base := c.by[netHTTP]
+		base := c.By[netHTTP]
 		for _, k := range kinds {
-			s := c.by[k.name]
-			fmt.Fprintf(out, "| %s | %s | %.1f | %.2f | %.1f | %.2f | %.0f | %+.0f | %.0f |\n", c.scenario, k.name,
-				s.ns/1e3, s.times, s.bytes/1024, s.bytes/base.bytes, s.allocs, s.allocs-base.allocs, s.dials)
+			s := c.By[k.name]
+			fmt.Fprintf(out, "| %s | %s | %.1f | %.2f | %.2f–%.2f | %.1f | %.2f | %.0f | %+.0f | %.0f |\n", c.Scenario, k.name,
+				s.NS/1e3, s.Times, c.spread[k.name][0], c.spread[k.name][1], s.Bytes/1024, s.Bytes/base.Bytes, s.Allocs, s.Allocs-base.Allocs, s.Dials)
 		}
 	}
 }
@@ -186,10 +97,10 @@ func printClients(out io.Writer, all []comparison) {
 func printOptions(out io.Writer, c comparison) {
 	fmt.Fprint(out, "\n## What an option adds to a create in memory\n\n"+
 		"| option | µs/call | + µs | + B | + allocs |\n|---|--:|--:|--:|--:|\n")
-	base := c.by[variants[0].name]
+	base := c.By[variants[0].name]
 	for _, k := range variants {
-		s := c.by[k.name]
+		s := c.By[k.name]
 		fmt.Fprintf(out, "| %s | %.2f | %+.2f | %+.0f | %+.0f |\n", k.name,
-			s.ns/1e3, (s.ns-base.ns)/1e3, s.bytes-base.bytes, s.allocs-base.allocs)
+			s.NS/1e3, (s.NS-base.NS)/1e3, s.Bytes-base.Bytes, s.Allocs-base.Allocs)
 	}
 }
