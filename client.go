@@ -251,14 +251,17 @@ func (op *operation) stopped(last, err error) error {
 	return beside(last, "not sent again: "+err.Error(), err)
 }
 
+// placeholder is a URL that resty neither completes nor takes long to parse; prepare
+// puts the flight's in its place.
+const placeholder = "palette:"
+
 // attempt sends op once and reads the reply.
 func (c *Client) attempt(ctx context.Context, op *operation, n int) outcome {
 	start := time.Now()
 	timed, cancel := context.WithDeadline(ctx, start.Add(c.timeout))
 	defer cancel()
-	// The URL goes with the flight; prepare puts it into the request.
 	f := newFlight(timed, c.urlOf(op))
-	resp, err := c.newRequest(f, op.body).Execute(op.method, "") //nolint:contextcheck // a flight holds its context
+	resp, err := c.newRequest(f, op.body).Execute(op.method, placeholder) //nolint:contextcheck // a flight holds its context
 	var o outcome
 	if err != nil {
 		o = outcome{err: op.broken(timed, f, n, err), sent: f.maybeSent(err), final: isFinal(err)}

@@ -41,7 +41,7 @@ func pinnedTransport(base http.RoundTripper) *originTransport {
 func pinnedRequest(t *testing.T, method string, body io.Reader) *http.Request {
 	t.Helper()
 	target := parsed(t, "https://palette.test:8443/v1")
-	req, err := http.NewRequestWithContext(newFlight(t.Context(), target), method, "", body)
+	req, err := http.NewRequestWithContext(newFlight(t.Context(), target), method, placeholder, body)
 	require.NoError(t, err)
 	req.Header.Set("Accept", "application/json")
 	require.NoError(t, prepare(nil, req))
@@ -92,7 +92,7 @@ func TestCredentialIsPinnedToSchemeAndHost(t *testing.T) {
 	} {
 		base, body := &recorder{reply: http.Response{StatusCode: 200}}, &closeSpy{Reader: strings.NewReader("{}")}
 		flight := newFlight(t.Context(), parsed(t, target))
-		req, err := http.NewRequestWithContext(flight, "POST", "", body)
+		req, err := http.NewRequestWithContext(flight, "POST", placeholder, body)
 		require.NoError(t, err)
 		require.NoError(t, prepare(nil, req))
 		require.Equal(t, target, req.URL.String())
@@ -114,7 +114,7 @@ func TestClientSendsNowhereElse(t *testing.T) {
 	attacker := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
 	client, err := NewClient(WithAPIKey(pinnedKey), WithBaseURL("http://127.0.0.1:1/prefix"))
 	require.NoError(t, err)
-	_, err = client.newRequest(newFlight(t.Context(), parsed(t, attacker.URL)), nil).Get("")
+	_, err = client.newRequest(newFlight(t.Context(), parsed(t, attacker.URL)), nil).Get(placeholder)
 	require.ErrorIs(t, err, errOrigin)
 	_, err = client.newRequest(t.Context(), nil).Get(attacker.URL)
 	require.ErrorIs(t, err, errOrigin, "no request is sent that is none of an attempt")

@@ -25,27 +25,29 @@ func run(out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("benchmarks", flag.ExitOnError)
 	processes := flags.Int("processes", 9, "how many processes measure, one after the other; their median counts")
 	each := flags.Duration("each", 3*time.Second, "how long the clients take turns in a scenario of a process")
+	rounds := flags.Int("rounds", 4, "how often they take turns at least, also if a call takes long")
 	raw := flags.Bool("raw", false, "be one of the processes: print what it measures, as a gob")
-	quick := flags.Bool("quick", false, "one round that counts: allocations and counts are exact, times are not judged")
+	quick := flags.Bool("quick", false, "one round: allocations and counts are exact, times are not judged")
 	check := flags.Bool("check", false, "fail if a goal is not met")
 	cold := flags.Bool("cold", false, "also time builds with an empty build cache")
 	_ = flags.Parse(args) // ExitOnError
 	if *quick {
-		*processes, *each = 1, 0
+		*processes, *each, *rounds = 1, 0, 1
 	}
+	if *processes < 1 || *rounds < 1 {
+		return errors.New("-processes and -rounds are at least 1")
+	}
+	e := effort{*each, *rounds}
 	if *raw {
-		m, err := measure(*each)
+		m, err := measure(e)
 		if err != nil {
 			return err
 		}
 		return gob.NewEncoder(out).Encode(m)
 	}
-	if *processes < 1 {
-		return errors.New("-processes is less than 1")
-	}
 
 	fmt.Fprintf(out, "%s\n\n%d processes, %v a scenario in each.\n", machine(), *processes, *each)
-	measured, err := inProcesses(*processes, *each)
+	measured, err := inProcesses(*processes, e)
 	if err != nil {
 		return err
 	}

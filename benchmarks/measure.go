@@ -85,18 +85,18 @@ func repeat(goroutines, n int, call func() error) error {
 
 // variants are clients of the SDK with one option more than the first has.
 var variants = []kind{
-	{"none", newSDKClient},
+	{"none", newSDKClient, true},
 	{"logger", func(baseURL string, rt http.RoundTripper) (client, error) {
 		handler := slog.NewJSONHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug})
 		return newSDKClientWith(baseURL, rt, palette.WithAPIKey(credential), palette.WithLogger(slog.New(handler)))
-	}},
+	}, false},
 	{"ratelimit", func(baseURL string, rt http.RoundTripper) (client, error) {
 		return newSDKClientWith(baseURL, rt, palette.WithAPIKey(credential), palette.WithRateLimit(1e9, 1e9))
-	}},
+	}, false},
 	{"keyfunc", func(baseURL string, rt http.RoundTripper) (client, error) {
 		key := func(context.Context) (string, error) { return credential, nil }
 		return newSDKClientWith(baseURL, rt, palette.WithAPIKeyFunc(key))
-	}},
+	}, false},
 }
 
 // connections returns how many connections the SDK's own transport opens for n

@@ -10,12 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 )
 
-// sample is what one call cost, how many times as long it took as the first client's
-// in the same round, and what its client dialled in all.
+// sample is what one call cost, how many times as long it took as the reference's in
+// the same round, and what its client dialled in all.
 type sample struct{ NS, Times, Bytes, Allocs, Dials float64 }
 
 // comparison holds what a scenario came to, by the name of the client: the medians of
@@ -32,14 +33,21 @@ type measurement struct {
 	Options comparison
 }
 
+// effort is how long the clients take turns in a scenario of a process, and how often
+// at least.
+type effort struct {
+	each   time.Duration
+	rounds int
+}
+
 // inProcesses measures in n processes, one after the other. How a process happens to
 // lie in memory and on the cores stays with it for life, and moves the ratio of two
 // clients by some hundredths, however long it measures.
-func inProcesses(n int, each time.Duration) (measurement, error) {
+func inProcesses(n int, e effort) (measurement, error) {
 	var clients [][]comparison // of a scenario, by process
 	var options []comparison
 	for i := range n {
-		one, err := inProcess(each)
+		one, err := inProcess(e)
 		if err != nil {
 			return measurement{}, fmt.Errorf("process %d of %d: %w", i+1, n, err)
 		}
@@ -58,12 +66,12 @@ func inProcesses(n int, each time.Duration) (measurement, error) {
 }
 
 // inProcess measures in a process of its own, which runs this program with -raw.
-func inProcess(each time.Duration) (m measurement, err error) {
+func inProcess(e effort) (m measurement, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return m, err
 	}
-	process := exec.CommandContext(context.Background(), self, "-raw", "-each", each.String())
+	process := exec.CommandContext(context.Background(), self, "-raw", "-each", e.each.String(), "-rounds", strconv.Itoa(e.rounds))
 	process.Stderr = os.Stderr
 	out, err := process.Output()
 	if err != nil {
@@ -89,18 +97,18 @@ func overProcesses(processes []comparison) comparison {
 }
 
 // measure measures everything in this process.
-func measure(each time.Duration) (m measurement, err error) {
+func measure(e effort) (m measurement, err error) {
 	testing.Init()
-	if m.Clients, err = measureClients(each); err != nil {
+	if m.Clients, err = measureClients(e); err != nil {
 		return m, err
 	}
-	m.Options, err = takeTurns(each, inMemory(), variants, opCreate, 1)
+	m.Options, err = takeTurns(e, inMemory(), variants, opCreate, 1)
 	return m, err
 }
 
 // measureClients compares the clients in every scenario but one: 64 goroutines
 // that each hold a list of 10,000 would measure the machine's memory.
-func measureClients(each time.Duration) ([]comparison, error) {
+func measureClients(e effort) ([]comparison, error) {
 	var all []comparison
 	for _, op := range []operation{opCreate, opGet, opList} {
 		for _, over := range networks {
@@ -109,7 +117,7 @@ func measureClients(each time.Duration) ([]comparison, error) {
 					continue
 				}
 				n := over.start()
-				c, err := takeTurns(each, n, kinds, op, goroutines)
+				c, err := takeTurns(e, n, kinds, op, goroutines)
 				n.close()
 				c.Scenario = op.name + "/" + over.name + "/" + mode(goroutines)
 				if err != nil {
@@ -134,7 +142,7 @@ func mode(goroutines int) string {
 // medians. What else the machine does hits all of a round alike if it is short, so that
 // times are compared within it; goroutines need longer, to open their connections.
 // A first round, which finds everything cold, does not count.
-func takeTurns(each time.Duration, n network, clients []kind, op operation, goroutines int) (comparison, error) {
+func takeTurns(e effort, n network, clients []kind, op operation, goroutines int) (comparison, error) {
 	turn := 5 * time.Millisecond
 	if goroutines > 1 {
 		turn = 40 * time.Millisecond
@@ -144,7 +152,7 @@ func takeTurns(each time.Duration, n network, clients []kind, op operation, goro
 	}
 	samples := map[string][]sample{}
 	start := time.Now()
-	for round := 0; round < 2 || time.Since(start) < each; round++ {
+	for round := 0; round <= e.rounds || time.Since(start) < e.each; round++ {
 		this := map[string]sample{}
 		for _, i := range rand.Perm(len(clients)) { // nobody always follows the same one
 			r := testing.Benchmark(benchmark(n, clients[i], op, goroutines))
@@ -160,8 +168,15 @@ func takeTurns(each time.Duration, n network, clients []kind, op operation, goro
 		if round == 0 {
 			continue
 		}
+		var reference, references float64
+		for _, k := range clients {
+			if k.reference {
+				reference += this[k.name].NS
+				references++
+			}
+		}
 		for name, s := range this {
-			s.Times = s.NS / this[clients[0].name].NS
+			s.Times = s.NS * references / reference
 			samples[name] = append(samples[name], s)
 		}
 	}
