@@ -276,9 +276,7 @@ func (c *Client) attempt(ctx context.Context, op *operation, n int) outcome {
 func (c *Client) urlOf(op *operation) url.URL {
 	u := c.baseURL
 	u.Path += op.path
-	if u.RawPath != "" {
-		u.RawPath += op.path
-	}
+	u.RawPath += op.path
 	u.RawQuery = op.query
 	return u
 }

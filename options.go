@@ -337,7 +337,7 @@ func parseBaseURL(raw string) (*url.URL, error) {
 		}
 		raw = "https://" + raw
 	}
-	u, err := url.Parse(strings.TrimRight(raw, "/"))
+	u, err := url.Parse(raw)
 	switch {
 	case err != nil:
 		return nil, errors.New("not a host or URL")
@@ -353,7 +353,10 @@ func parseBaseURL(raw string) (*url.URL, error) {
 		return nil, errors.New("must not hold a query or fragment")
 	}
 	u.Host = strings.TrimSuffix(u.Host, ":") // as net/http does to a request's
-	return u, nil
+	// Both forms, so that a path can be appended to either.
+	u.RawPath = strings.TrimRight(u.EscapedPath(), "/")
+	u.Path, err = url.PathUnescape(u.RawPath)
+	return u, err
 }
 
 func isLoopback(host string) bool {
