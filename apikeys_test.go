@@ -454,7 +454,7 @@ func TestCreateWantsTheWholeReply(t *testing.T) {
 		`{"uid":"u","apiKey":""}`:   "no apiKey",
 		`{"apiKey":"k"}`:            "no uid",
 		`{"apiKey":"k","uid":null}`: "no uid",
-		`{"apiKey":"k","uid":7}`:    "wrong type of uid",
+		`{"apiKey":"k","uid":7}`:    "wrong JSON type for string at offset 21",
 	}
 	for body, want := range tests {
 		t.Run(body, func(t *testing.T) {

@@ -84,7 +84,6 @@ package palette
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -338,7 +337,8 @@ func (op *operation) parse(body []byte) (fault string) {
 	if err := json.Unmarshal(body, op.into); err != nil {
 		var typeErr *json.UnmarshalTypeError
 		if errors.As(err, &typeErr) {
-			return "wrong type of " + cmp.Or(typeErr.Field, "the whole body")
+			// Not typeErr.Field: since Go 1.27 it holds map keys, indexes and spellings of the body.
+			return fmt.Sprintf("wrong JSON type for %v at offset %d", typeErr.Type, typeErr.Offset)
 		}
 		return "not the JSON it should be, in " + strconv.Itoa(len(body)) + " bytes"
 	}

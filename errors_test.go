@@ -281,7 +281,7 @@ func TestOtherErrors(t *testing.T) {
 		want  string
 	}{
 		{"the network", httpmock.NewErrorResponder(cause), "palette: apiKeys.get: cable unplugged (1 attempt)"},
-		{"an unexpected reply", replyJSON(http.StatusOK, "[]"), "palette: apiKeys.get: unexpected response: wrong type of the whole body (1 attempt)"},
+		{"an unexpected reply", replyJSON(http.StatusOK, "[]"), "palette: apiKeys.get: unexpected response: wrong JSON type for palette.keyReply at offset 1 (1 attempt)"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

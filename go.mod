@@ -1,13 +1,13 @@
 module github.com/seed-804bd3b7/palette-apikeys-go
 
-go 1.25.0
+go 1.26.0
 
 require (
 	github.com/go-resty/resty/v2 v2.17.2
 	github.com/jarcoal/httpmock v1.4.2
 	github.com/stretchr/testify v1.12.1
-	golang.org/x/net v0.58.0 // above what resty asks for, too: scanners flag its old pin
-	golang.org/x/time v0.15.0
+	golang.org/x/net v0.62.0 // above what resty asks for, too: scanners flag its old pin
+	golang.org/x/time v0.16.0
 )
 
-require go.yaml.in/yaml/v3 v3.0.5 // indirect
+require go.yaml.in/yaml/v3 v3.0.6 // indirect

@@ -104,10 +104,12 @@ func TestNullsDecode(t *testing.T) {
 func TestWrongTypesAreRefused(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, body, want string }{
-		{"items", `{"items":{"a":"do-not-quote"}}`, "wrong type of items"},
-		{"name", `{"items":[{"metadata":{"name":4711}}]}`, "wrong type of items.metadata.name"},
-		{"isActive", `{"items":[{"status":{"isActive":"do-not-quote"}}]}`, "wrong type of items.status.isActive"},
-		{"a list without its object", `[{"metadata":{"name":"do-not-quote"}}]`, "wrong type of the whole body"},
+		{"items", `{"items":{"a":"do-not-quote"}}`, "wrong JSON type for []palette.APIKey at offset 10"},
+		{"name", `{"items":[{"metadata":{"name":4711}}]}`, "wrong JSON type for string at offset 34"},
+		{"isActive", `{"items":[{"status":{"isActive":"do-not-quote"}}]}`, "wrong JSON type for bool at offset 46"},
+		{"a map key", `{"items":[{"metadata":{"labels":{"do-not-quote":7}}}]}`, "wrong JSON type for string at offset 49"},
+		{"a field in capitals", `{"ITEMS":[{"METADATA":7}]}`, "wrong JSON type for palette.ObjectMeta at offset 23"},
+		{"a list without its object", `[{"metadata":{"name":"do-not-quote"}}]`, "wrong JSON type for palette.listReply at offset 1"},
 		{"expiry", `{"items":[{"spec":{"expiry":"do-not-quote"}}]}`, "not the JSON it should be, in 46 bytes"},
 	}
 	for _, tt := range tests {

@@ -1,6 +1,6 @@
 module github.com/seed-804bd3b7/palette-apikeys-go/benchmarks
 
-go 1.25.0
+go 1.26.0
 
 require (
 	github.com/go-resty/resty/v2 v2.17.2
@@ -8,8 +8,8 @@ require (
 )
 
 require (
-	golang.org/x/net v0.58.0 // indirect
-	golang.org/x/time v0.15.0 // indirect
+	golang.org/x/net v0.62.0 // indirect
+	golang.org/x/time v0.16.0 // indirect
 )
 
 replace github.com/seed-804bd3b7/palette-apikeys-go => ../
