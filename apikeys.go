@@ -2,63 +2,70 @@ package palette
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
+	"unicode/utf8"
 )
 
-const collectionPath = "/v1/apiKeys"
+const apiKeysPath = "/v1/apiKeys"
 
-// APIKeysService holds the operations on API keys. It is reached as
-// [Client.APIKeys] and is safe for concurrent use.
+// maxPages is the maximum number of pages of a list.
+const maxPages = 10_000
+
+// APIKeysService has the operations on API keys. It is safe for concurrent use.
 //
-// Every method may return, beside what it documents itself, an [*APIError] that
-// is [ErrBadRequest], [ErrUnauthorized], [ErrForbidden], [ErrNotFound],
-// [ErrConflict], [ErrRateLimited], [ErrServer], [ErrRedirect] or, for other 4xx, none
-// of them; an error that is [ErrUnexpectedResponse]; the context's error; or what the
-// network says. Results are nil then.
+// Every method can return an [*APIError], an error that is [ErrUnexpectedResponse],
+// an error of the context or of the network. If the error is not nil, the other
+// results are nil.
 type APIKeysService struct {
 	client *Client
 }
 
-// Create makes a key and returns it: this reply is the only place where its
-// value ever shows. Metadata.Name is required, else [ErrInvalidArgument]; all else is
-// left to the server to refuse.
+// Create creates an API key and returns its value and uid. Palette returns the value
+// only once (doc).
 //
-// Create is not repeated once the server may have seen it. An error that is
-// [ErrOutcomeUnknown] leaves open whether a key was made: look for the name with
-// [APIKeysService.FindByName] before creating again.
+// If Metadata.Name is empty, a text is not UTF-8, or the year of Spec.Expiry is not 1
+// to 9999 in UTC, the error is [ErrInvalidArgument].
+//
+// Create is not retried if the server may have processed the request. If the error is
+// [ErrOutcomeUnknown], the key may exist: look for it with [APIKeysService.FindByName]
+// before creating another.
 func (s *APIKeysService) Create(ctx context.Context, req CreateAPIKeyRequest) (*CreateAPIKeyResponse, error) {
-	var reply createReply
 	op := operation{
-		name: "apiKeys.create", method: http.MethodPost, path: collectionPath,
-		want: http.StatusCreated, into: &reply, once: true,
+		name: "apiKeys.create", method: http.MethodPost, path: apiKeysPath,
+		success: http.StatusCreated,
+		hint:    "a key with this name may exist: use FindByName before creating another",
 	}
-	if strings.TrimSpace(req.Metadata.Name) == "" {
-		return nil, op.invalid("Metadata.Name is empty")
+	if err := checkRequest(req.Metadata, req.Spec.Expiry, req.Spec.UserUID); err != nil {
+		return nil, invalidArgument(op.name, err)
 	}
-	err := s.client.send(ctx, &op, createBody{
-		Metadata: req.Metadata.wire(),
-		Spec:     createSpecBody{Expiry: wireTime(req.Spec.Expiry), UserUID: req.Spec.UserUID},
-	})
-	if err != nil {
+	req.Spec.Expiry = normalize(req.Spec.Expiry)
+	var created createResponse
+	op.decode = created.decode
+	if err := s.send(ctx, op, req); err != nil {
 		return nil, err
 	}
-	return &CreateAPIKeyResponse{APIKey: NewSecret(reply.APIKey), UID: reply.UID}, nil
+	return &CreateAPIKeyResponse{APIKey: NewSecret(created.APIKey), UID: created.UID}, nil
 }
 
-// List returns all keys the credential may see: a tenant administrator's shows
-// every user's. The slice is never nil on success; on an error it is. A key whose
-// metadata the server leaves out is there too, with an empty UID.
+// List returns all keys that the credential can see: for a tenant administrator, the
+// keys of all users (doc). The result is not nil if the error is nil.
+//
+// If the server's list is incomplete, the error is [ErrUnexpectedResponse].
 func (s *APIKeysService) List(ctx context.Context) ([]APIKey, error) {
-	var keys []APIKey
+	keys := []APIKey{}
 	for page, err := range s.pages(ctx) {
 		if err != nil {
 			return nil, err
 		}
-		if keys == nil { // mostly the only page: no copy
-			keys = page
+		if len(keys) == 0 && page != nil {
+			keys = page // no copy of a list with one page
 			continue
 		}
 		keys = append(keys, page...)
@@ -66,8 +73,8 @@ func (s *APIKeysService) List(ctx context.Context) ([]APIKey, error) {
 	return keys, nil
 }
 
-// All yields the keys that List returns, fetching a page when it is needed. An
-// error is the last thing it yields, with a zero key. Each range starts anew.
+// All returns an iterator over the keys that List returns. It requests a page when the
+// loop reaches it. If an error occurs, the iterator yields it with a zero key and ends.
 func (s *APIKeysService) All(ctx context.Context) iter.Seq2[APIKey, error] {
 	return func(yield func(APIKey, error) bool) {
 		for page, err := range s.pages(ctx) {
@@ -84,194 +91,190 @@ func (s *APIKeysService) All(ctx context.Context) iter.Seq2[APIKey, error] {
 	}
 }
 
-// FindByName returns every key with exactly that name: names need not be unique
-// (assumed). No match is an empty slice and no error; an empty name is
-// [ErrInvalidArgument]. It reads the whole list, since the API has no such query, and
-// is called apiKeys.list in errors and logs.
+// FindByName returns every key with exactly the given name, because names need not be
+// unique (assumed). If there is none, it returns an empty slice. It reads the whole
+// list, because the API has no such query (spec).
+//
+// If name is empty or not UTF-8, the error is [ErrInvalidArgument].
 func (s *APIKeysService) FindByName(ctx context.Context, name string) ([]APIKey, error) {
-	if name == "" {
-		op := operation{name: "apiKeys.findByName"}
-		return nil, op.invalid("name is empty")
+	if name == "" || !utf8.ValidString(name) {
+		return nil, invalidArgument("apiKeys.findByName", errors.New("name is empty or not UTF-8"))
 	}
 	keys := []APIKey{}
 	for key, err := range s.All(ctx) {
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, err
-		case key.Metadata.Name == name:
+		}
+		if key.Metadata.Name == name {
 			keys = append(keys, key)
 		}
 	}
 	return keys, nil
 }
 
-// Get returns one key. A uid that cannot be one is [ErrInvalidArgument], an
-// unknown one is [ErrNotFound].
+// Get returns the key with the given uid, without its value.
+//
+// If the uid is invalid, the error is [ErrInvalidArgument]. If the key does not exist,
+// the error is [ErrNotFound].
 func (s *APIKeysService) Get(ctx context.Context, uid string) (*APIKey, error) {
-	var reply keyReply
-	op := operation{name: "apiKeys.get", method: http.MethodGet, want: http.StatusOK, into: &reply}
-	if err := s.onKey(ctx, &op, uid, "", nil); err != nil {
+	var got keyResponse
+	op := operation{
+		name: "apiKeys.get", method: http.MethodGet,
+		success: http.StatusOK, decode: got.decode,
+	}
+	if err := s.sendToKey(ctx, op, uid, "", nil); err != nil {
 		return nil, err
 	}
-	return &reply.APIKey, nil
+	return &got.key, nil
 }
 
-// Update replaces the annotations and labels of a key as a whole, and its name and
-// expiry; start from [APIKey.UpdateRequest] to keep what should stay. An empty name
-// and a zero expiry are not sent, and keep the old (assumed). The value and the user
-// of a key cannot change. Errors are as for Get.
+// Update replaces the name, the annotations, the labels and the expiry of a key. Start
+// from [APIKey.UpdateRequest] to keep what should not change. If Expiry is zero, it is
+// not sent, and Palette keeps the old one (assumed). The value and the user of a key
+// cannot change (doc).
+//
+// The conditions for [ErrInvalidArgument] are those of [APIKeysService.Get] and
+// [APIKeysService.Create]. If the key does not exist, the error is [ErrNotFound].
 func (s *APIKeysService) Update(ctx context.Context, uid string, req UpdateAPIKeyRequest) error {
-	op := operation{name: "apiKeys.update", method: http.MethodPut, want: http.StatusNoContent}
-	return s.onKey(ctx, &op, uid, "", updateBody{
-		Metadata: req.Metadata.wire(),
-		Spec:     updateSpecBody{Expiry: wireTime(req.Spec.Expiry)},
-	})
-}
-
-// Delete removes a key for good. Errors are as for Get. When an attempt got no
-// answer and the next one says "not found", the key is gone: that is success.
-func (s *APIKeysService) Delete(ctx context.Context, uid string) error {
-	op := operation{name: "apiKeys.delete", method: http.MethodDelete, want: http.StatusNoContent, goneIsDone: true}
-	return s.onKey(ctx, &op, uid, "", nil)
-}
-
-// Activate makes a deactivated key usable. Errors are as for Get.
-func (s *APIKeysService) Activate(ctx context.Context, uid string) error {
-	op := operation{name: "apiKeys.activate", method: http.MethodPatch, want: http.StatusNoContent}
-	return s.onKey(ctx, &op, uid, "", activeState{IsActive: true})
-}
-
-// Deactivate makes a key unusable until Activate. Errors are as for Get.
-func (s *APIKeysService) Deactivate(ctx context.Context, uid string) error {
-	op := operation{name: "apiKeys.deactivate", method: http.MethodPatch, want: http.StatusNoContent}
-	return s.onKey(ctx, &op, uid, "", activeState{IsActive: false})
-}
-
-// Revoke takes a key's access away until Reactivate. How it differs from
-// Deactivate inside Palette is not documented. Errors are as for Get.
-func (s *APIKeysService) Revoke(ctx context.Context, uid string) error {
-	op := operation{name: "apiKeys.revoke", method: http.MethodPut, want: http.StatusNoContent}
-	return s.onKey(ctx, &op, uid, "/state", activeState{IsActive: false})
-}
-
-// Reactivate gives a revoked key its access back, as long as it has not expired.
-// Errors are as for Get.
-func (s *APIKeysService) Reactivate(ctx context.Context, uid string) error {
-	op := operation{name: "apiKeys.reactivate", method: http.MethodPut, want: http.StatusNoContent}
-	return s.onKey(ctx, &op, uid, "/state", activeState{IsActive: true})
-}
-
-// onKey completes op with the path of one key and sends it.
-func (s *APIKeysService) onKey(ctx context.Context, op *operation, uid, sub string, body any) error {
-	if why := uidFault(uid); why != "" {
-		return op.invalid(why)
+	op := operation{name: "apiKeys.update", method: http.MethodPut, success: http.StatusNoContent}
+	if err := checkRequest(req.Metadata, req.Spec.Expiry, ""); err != nil {
+		return invalidArgument(op.name, err)
 	}
-	op.path = collectionPath + "/" + uid + sub
-	return s.client.send(ctx, op, body)
+	req.Spec.Expiry = normalize(req.Spec.Expiry)
+	return s.sendToKey(ctx, op, uid, "", req)
 }
 
-// pages yields the list page by page, as long as one names the next.
+// Delete deletes the key with the given uid.
+//
+// If the uid is invalid, the error is [ErrInvalidArgument]. If the key does not exist,
+// the error is [ErrNotFound]. If Delete is retried after an attempt that the server may
+// have processed, and the key does not exist, Delete returns nil.
+func (s *APIKeysService) Delete(ctx context.Context, uid string) error {
+	op := operation{name: "apiKeys.delete", method: http.MethodDelete, success: http.StatusNoContent}
+	return s.sendToKey(ctx, op, uid, "", nil)
+}
+
+// Activate makes a deactivated key work again. Errors are those of [APIKeysService.Get].
+func (s *APIKeysService) Activate(ctx context.Context, uid string) error {
+	op := operation{name: "apiKeys.activate", method: http.MethodPatch, success: http.StatusNoContent}
+	return s.sendToKey(ctx, op, uid, "", stateRequest{IsActive: true})
+}
+
+// Deactivate makes a key stop working until Activate is called. Errors are those of
+// [APIKeysService.Get].
+func (s *APIKeysService) Deactivate(ctx context.Context, uid string) error {
+	op := operation{name: "apiKeys.deactivate", method: http.MethodPatch, success: http.StatusNoContent}
+	return s.sendToKey(ctx, op, uid, "", stateRequest{IsActive: false})
+}
+
+// Revoke makes a key stop working until Reactivate is called. How this differs from
+// Deactivate is not documented. Errors are those of [APIKeysService.Get].
+func (s *APIKeysService) Revoke(ctx context.Context, uid string) error {
+	op := operation{name: "apiKeys.revoke", method: http.MethodPut, success: http.StatusNoContent}
+	return s.sendToKey(ctx, op, uid, "/state", stateRequest{IsActive: false})
+}
+
+// Reactivate makes a revoked key work again, until it expires (doc). Errors are those
+// of [APIKeysService.Get].
+func (s *APIKeysService) Reactivate(ctx context.Context, uid string) error {
+	op := operation{name: "apiKeys.reactivate", method: http.MethodPut, success: http.StatusNoContent}
+	return s.sendToKey(ctx, op, uid, "/state", stateRequest{IsActive: true})
+}
+
+// sendToKey sends an operation on one key.
+func (s *APIKeysService) sendToKey(ctx context.Context, op operation, uid, subpath string, body any) error {
+	if err := checkUID(uid); err != nil {
+		return invalidArgument(op.name, err)
+	}
+	op.path = apiKeysPath + "/" + uid + subpath
+	op.idempotent = true
+	return s.send(ctx, op, body)
+}
+
+// send marshals body, if there is one, and executes op.
+func (s *APIKeysService) send(ctx context.Context, op operation, body any) error {
+	if body != nil {
+		var err error
+		if op.body, err = json.Marshal(body); err != nil {
+			return invalidArgument(op.name, err)
+		}
+	}
+	return s.client.call(ctx, op)
+}
+
+// pages iterates over the pages of the list.
 func (s *APIKeysService) pages(ctx context.Context) iter.Seq2[[]APIKey, error] {
 	return func(yield func([]APIKey, error) bool) {
 		seen := map[string]bool{}
-		op := operation{name: "apiKeys.list", method: http.MethodGet, path: collectionPath, want: http.StatusOK}
-		for {
-			reply := listReply{seen: seen}
-			op.into = &reply
-			if err := s.client.send(ctx, &op, nil); err != nil {
+		total := 0
+		for token := ""; ; {
+			page := listResponse{seen: seen, before: total}
+			op := operation{
+				name: "apiKeys.list", method: http.MethodGet, path: apiKeysPath,
+				idempotent: true, success: http.StatusOK, decode: page.decode,
+			}
+			if token != "" {
+				op.query = url.Values{"continue": {token}}
+			}
+			if err := s.send(ctx, op, nil); err != nil {
 				yield(nil, err)
 				return
 			}
-			token := reply.ListMeta.Continue
-			if !yield(*reply.Items, nil) || token == "" {
+			token = page.ListMeta.Continue
+			if !yield(page.Items, nil) || token == "" {
 				return
 			}
 			seen[token] = true
-			op.query = url.Values{"continue": {token}}.Encode()
+			total += len(page.Items)
 		}
 	}
 }
 
-// uidFault says why uid cannot name a key, or nothing if it can. An empty uid
-// would address the collection, and ".." what is above it.
-func uidFault(uid string) string {
+// checkUID returns an error if uid cannot be a uid. An empty uid would address all
+// keys, and ".." what is above them.
+func checkUID(uid string) error {
 	switch {
 	case uid == "":
-		return "uid is empty"
+		return errors.New("uid is empty")
 	case uid == "." || uid == "..":
-		return "uid is a relative path"
+		return errors.New("uid is a relative path")
 	case strings.ContainsFunc(uid, func(r rune) bool { return !isUIDRune(r) }):
-		return "uid holds a character other than letters, digits, '.', '_', '-' and '~'"
+		return errors.New("uid contains a character other than letters, digits, '.', '_', '-' and '~'")
 	}
-	return ""
+	return nil
 }
 
 func isUIDRune(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-~", r)
 }
 
-// activeState is the body of the four verbs. IsActive has no omitempty: without
-// the field, "false" could not be said.
-type activeState struct {
+// checkRequest returns an error if Palette cannot store what a request carries.
+func checkRequest(meta ObjectMetaInput, expiry time.Time, userUID string) error {
+	if strings.TrimSpace(meta.Name) == "" {
+		return errors.New("Metadata.Name is empty")
+	}
+	if year := expiry.UTC().Year(); year < 1 || year > 9999 {
+		return fmt.Errorf("the year of Spec.Expiry is %d in UTC, not 1 to 9999", year)
+	}
+	texts := []string{meta.Name, userUID}
+	for _, values := range []map[string]string{meta.Annotations, meta.Labels} {
+		for key, value := range values {
+			texts = append(texts, key, value)
+		}
+	}
+	for _, text := range texts {
+		if !utf8.ValidString(text) {
+			return errors.New("a name, uid, annotation or label is not UTF-8")
+		}
+	}
+	return nil
+}
+
+// normalize returns t as it is sent: in UTC, truncated to milliseconds.
+func normalize(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+// stateRequest is the body of Activate, Deactivate, Revoke and Reactivate. It has no
+// omitempty, which would not send false.
+type stateRequest struct {
 	IsActive bool `json:"isActive"`
-}
-
-// A reply is what an operation decodes into. Its missing method says what the
-// body lacks to be one, or nothing.
-type reply interface {
-	missing() string
-}
-
-type createReply struct {
-	APIKey string `json:"apiKey"`
-	UID    string `json:"uid"`
-}
-
-func (r *createReply) missing() string {
-	switch {
-	case r.APIKey == "":
-		return "apiKey"
-	case r.UID == "":
-		return "uid"
-	}
-	return ""
-}
-
-type keyReply struct{ APIKey }
-
-func (r *keyReply) missing() string {
-	if r.Metadata.UID == "" {
-		return "metadata.uid"
-	}
-	return ""
-}
-
-type listReply struct {
-	// Items starts as no keys with room for some. That tells a body without items
-	// from "items": [], where the decoder makes a slice without room, and from
-	// "items": null, where it sets the pointer to nil.
-	Items    *[]APIKey `json:"items"`
-	ListMeta struct {
-		Continue string `json:"continue"`
-	} `json:"listmeta"`
-	seen map[string]bool
-}
-
-// makeRoom expects the keys of a body of so many bytes, some 600 each.
-func (r *listReply) makeRoom(size int) {
-	items := make([]APIKey, 0, size/512+1)
-	r.Items = &items
-}
-
-func (r *listReply) missing() string {
-	switch {
-	case r.Items == nil:
-		r.Items = &[]APIKey{}
-	case len(*r.Items) == 0 && cap(*r.Items) > 0:
-		return "items"
-	}
-	if r.seen[r.ListMeta.Continue] {
-		return "listmeta.continue that is new"
-	}
-	return ""
 }

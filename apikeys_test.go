@@ -2,9 +2,14 @@ package palette_test
 
 import (
 	"context"
+	"errors"
 	"iter"
+	"maps"
 	"net/http"
-	"net/url"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,718 +21,471 @@ import (
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 )
 
-// This file says what each operation sends and what it makes of the reply.
+// The tests that loop over operations() prove nothing about a method that is not there.
+func TestOperationsHasEveryMethod(t *testing.T) {
+	t.Parallel()
+	var want, got []string
+	for method := range reflect.TypeFor[*palette.APIKeysService]().Methods() {
+		want = append(want, method.Name)
+	}
 
-// An exchange is one successful call: what is called, the one request it sends,
-// the reply, and the result.
-type exchange struct {
-	name  string
-	call  func(context.Context, *palette.APIKeysService) (any, error)
-	sends string // "METHOD path", below the base URL
-	body  string // to the letter; "" is none
-	reply httpmock.Responder
-	want  any // nil for the operations that return nothing
+	for _, op := range operations() {
+		got = append(got, op.name)
+	}
+
+	assert.ElementsMatch(t, want, got)
 }
 
-func runExchanges(t *testing.T, exchanges []exchange) {
-	t.Helper()
-	for _, x := range exchanges {
-		t.Run(x.name, func(t *testing.T) {
+func TestRequestOnTheWire(t *testing.T) {
+	t.Parallel()
+	for _, op := range operations() {
+		t.Run(op.name, func(t *testing.T) {
 			t.Parallel()
-			method, path, _ := strings.Cut(x.sends, " ")
-			w := newWire(t).on(method, path, x.reply)
+			m := newMock(t, op.succeed())
+			want := sentRequest{
+				Line: op.method + " " + op.path, Body: op.body, Length: int64(len(op.body)),
+				Header: http.Header{"Accept": {"application/json"}, "Apikey": {testKey}},
+			}
+			if op.body != "" {
+				want.Header.Set("Content-Type", "application/json")
+			}
 
-			got, err := x.call(t.Context(), w.client().APIKeys)
+			_, err := op.call(t.Context(), newTestClient(t, m).APIKeys)
 
 			require.NoError(t, err)
-			assert.Equal(t, x.want, got)
-			require.Equal(t, []string{x.sends}, w.lines())
-			sent := w.requests()[0]
-			assert.Equal(t, x.body, sent.Body)
-			assert.Equal(t, int64(len(x.body)), sent.ContentLength)
-			checkHeader(t, sent)
+			sent := m.requests()
+			for _, req := range sent {
+				assert.Regexp(t, `^palette-apikeys-go/\d+\.\d+\.\d+$`, req.Header.Get("User-Agent"))
+				req.Header.Del("User-Agent")
+			}
+			assert.Equal(t, []sentRequest{want}, sent)
 		})
 	}
 }
 
-// checkHeader wants the four headers of a request and none beside them.
-func checkHeader(t *testing.T, sent sentRequest) {
+func hoursEast(hours float64) *time.Location { return time.FixedZone("", int(hours*3600)) }
+
+// createAndUpdate calls both methods with the same values.
+func createAndUpdate(t *testing.T, m *mock, meta palette.ObjectMetaInput, expiry time.Time) (create, update error) {
 	t.Helper()
-	want := http.Header{}
-	want.Set("Accept", "application/json")
-	want.Set("ApiKey", wireKey)
-	if sent.Body != "" {
-		want.Set("Content-Type", "application/json")
-	}
-	rest := sent.Header.Clone()
-	assert.Regexp(t, `^palette-apikeys-go/\d+\.\d+\.\d+$`, rest.Get("User-Agent"))
-	rest.Del("User-Agent")
-	assert.Equal(t, want, rest)
-}
-
-// only makes a call that returns an error alone fit into an exchange.
-func only(call func(context.Context, *palette.APIKeysService) error) func(context.Context, *palette.APIKeysService) (any, error) {
-	return func(ctx context.Context, keys *palette.APIKeysService) (any, error) { return nil, call(ctx, keys) }
-}
-
-func createOf(req palette.CreateAPIKeyRequest) func(context.Context, *palette.APIKeysService) (any, error) {
-	return func(ctx context.Context, keys *palette.APIKeysService) (any, error) { return keys.Create(ctx, req) }
-}
-
-func updateOf(req palette.UpdateAPIKeyRequest) func(context.Context, *palette.APIKeysService) (any, error) {
-	return only(func(ctx context.Context, keys *palette.APIKeysService) error { return keys.Update(ctx, keyUID, req) })
-}
-
-func TestCreate(t *testing.T) {
-	t.Parallel()
-	created := replyJSON(http.StatusCreated, fixture(t, "created.json"))
-	response := &palette.CreateAPIKeyResponse{
-		APIKey: palette.NewSecret("bmV3LWtleS1mb3ItdGhlLXRlc3RzLW9mLXRoaXMtc2RrIQ=="),
-		UID:    keyUID,
-	}
-	runExchanges(t, []exchange{
-		{
-			name:  "a name is enough",
-			call:  createOf(palette.CreateAPIKeyRequest{Metadata: palette.ObjectMeta{Name: "ci"}}),
-			sends: "POST /v1/apiKeys",
-			body:  `{"metadata":{"name":"ci"}}`,
-			reply: created,
-			want:  response,
-		},
-		{
-			name: "an expiry goes out in UTC and cut to milliseconds",
-			call: createOf(palette.CreateAPIKeyRequest{
-				Metadata: palette.ObjectMeta{Name: "ci"},
-				Spec: palette.APIKeyCreateSpec{
-					Expiry:  time.Date(2030, 1, 2, 4, 34, 5, 678_999_999, time.FixedZone("UTC+2:30", 9000)),
-					UserUID: "u1",
-				},
-			}),
-			sends: "POST /v1/apiKeys",
-			body:  `{"metadata":{"name":"ci"},"spec":{"expiry":"2030-01-02T02:04:05.678Z","userUid":"u1"}}`,
-			reply: created,
-			want:  response,
-		},
-		{
-			name: "a whole second has no fraction",
-			call: createOf(palette.CreateAPIKeyRequest{
-				Metadata: palette.ObjectMeta{Name: "ci"},
-				Spec:     palette.APIKeyCreateSpec{Expiry: time.Date(2030, 1, 2, 2, 4, 5, 999, time.UTC)},
-			}),
-			sends: "POST /v1/apiKeys",
-			body:  `{"metadata":{"name":"ci"},"spec":{"expiry":"2030-01-02T02:04:05Z"}}`,
-			reply: created,
-			want:  response,
-		},
-		{
-			name: "description and labels are metadata",
-			call: createOf(palette.CreateAPIKeyRequest{Metadata: palette.ObjectMeta{
-				Name:        "Größe \"1\"",
-				Annotations: map[string]string{"description": "nightly builds"},
-				Labels:      map[string]string{"team": "builds", "env": "ci"},
-			}}),
-			sends: "POST /v1/apiKeys",
-			body:  `{"metadata":{"annotations":{"description":"nightly builds"},"labels":{"env":"ci","team":"builds"},"name":"Größe \"1\""}}`,
-			reply: created,
-			want:  response,
-		},
-		{
-			name: "what only the server sets is never sent",
-			call: createOf(palette.CreateAPIKeyRequest{Metadata: palette.ObjectMeta{
-				Name: "ci", UID: "mine",
-				CreationTimestamp:     time.Unix(1, 0),
-				DeletionTimestamp:     time.Unix(2, 0),
-				LastModifiedTimestamp: time.Unix(3, 0),
-			}}),
-			sends: "POST /v1/apiKeys",
-			body:  `{"metadata":{"name":"ci"}}`,
-			reply: created,
-			want:  response,
-		},
-		{
-			name:  "a reply may hold more than is known",
-			call:  createOf(palette.CreateAPIKeyRequest{Metadata: palette.ObjectMeta{Name: "ci"}}),
-			sends: "POST /v1/apiKeys",
-			body:  `{"metadata":{"name":"ci"}}`,
-			reply: replyJSON(http.StatusCreated, `{"new":{"field":[1]},"uid":"u","apiKey":"k"}`),
-			want:  &palette.CreateAPIKeyResponse{APIKey: palette.NewSecret("k"), UID: "u"},
-		},
+	keys := newTestClient(t, m).APIKeys
+	_, create = keys.Create(t.Context(), palette.CreateAPIKeyRequest{
+		Metadata: meta, Spec: palette.APIKeyCreateSpec{Expiry: expiry},
 	})
+	update = keys.Update(t.Context(), testUID, palette.UpdateAPIKeyRequest{
+		Metadata: meta, Spec: palette.APIKeyUpdateSpec{Expiry: expiry},
+	})
+	return create, update
 }
 
-// Requests that cannot be meant are refused before anything is sent.
-func TestCreateRefuses(t *testing.T) {
+func TestRequestBody(t *testing.T) {
 	t.Parallel()
-	tests := []struct {
-		name string
-		req  palette.CreateAPIKeyRequest
-		want string
-	}{
-		{"no name", palette.CreateAPIKeyRequest{}, "palette: apiKeys.create: invalid argument: Metadata.Name is empty"},
-		{
-			"a blank name",
-			palette.CreateAPIKeyRequest{Metadata: palette.ObjectMeta{Name: " \t"}},
-			"palette: apiKeys.create: invalid argument: Metadata.Name is empty",
-		},
-		{
-			"an expiry that RFC 3339 cannot say",
-			palette.CreateAPIKeyRequest{
-				Metadata: palette.ObjectMeta{Name: "ci"},
-				Spec:     palette.APIKeyCreateSpec{Expiry: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
-			},
-			"palette: apiKeys.create: invalid argument: ",
-		},
+	ci, never := palette.ObjectMetaInput{Name: "ci"}, time.Time{}
+	empty := palette.ObjectMetaInput{Name: "ci", Annotations: map[string]string{}, Labels: map[string]string{}}
+	full := palette.ObjectMetaInput{
+		Name:        "ci",
+		Annotations: map[string]string{"description": "nightly"}, Labels: map[string]string{"team": "builds", "env": ""},
 	}
-	for _, tt := range tests {
+	odd := palette.ObjectMetaInput{Name: " \"Größe\"\n<1> & 鍵 "}
+	until := func(expiry string) string { return `{"metadata":{"name":"ci"},"spec":{"expiry":"` + expiry + `"}}` }
+	for _, tt := range []struct {
+		name   string
+		meta   palette.ObjectMetaInput
+		expiry time.Time
+		want   string
+	}{
+		{"nil maps and no expiry", ci, never, `{"metadata":{"name":"ci"}}`},
+		{"no expiry in a zone", ci, never.In(hoursEast(-5)), `{"metadata":{"name":"ci"}}`},
+		{"empty maps", empty, never, `{"metadata":{"annotations":{},"labels":{},"name":"ci"}}`},
+		{
+			"maps", full, never,
+			`{"metadata":{"annotations":{"description":"nightly"},"labels":{"env":"","team":"builds"},"name":"ci"}}`,
+		},
+		{"HTML and quotes", odd, never, `{"metadata":{"name":" \"Größe\"\n\u003c1\u003e \u0026 鍵 "}}`},
+		{"UTC", ci, time.Date(2030, 1, 2, 4, 34, 5, 0, hoursEast(2.5)), until("2030-01-02T02:04:05Z")},
+		{"milliseconds", ci, time.Date(2030, 1, 2, 2, 4, 5, 678_999_999, time.UTC), until("2030-01-02T02:04:05.678Z")},
+		{"year 0 there", ci, time.Date(0, 12, 31, 23, 0, 0, 1e6, hoursEast(-1)), until("0001-01-01T00:00:00.001Z")},
+		{"year 10000 there", ci, time.Date(10000, 1, 1, 13, 59, 59, 1e9-1, hoursEast(14)), until("9999-12-31T23:59:59.999Z")},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			created, err := newWire(t).client().APIKeys.Create(t.Context(), tt.req)
-			assert.Nil(t, created)
-			require.ErrorIs(t, err, palette.ErrInvalidArgument)
-			require.NotErrorIs(t, err, palette.ErrOutcomeUnknown)
-			require.ErrorContains(t, err, tt.want)
+			m := newMock(t, respond(201, `{"apiKey":"k","uid":"u"}`), respond(204, ""))
+			annotations, labels := maps.Clone(tt.meta.Annotations), maps.Clone(tt.meta.Labels)
+
+			errCreate, errUpdate := createAndUpdate(t, m, tt.meta, tt.expiry)
+
+			assert.NoError(t, errCreate)
+			assert.NoError(t, errUpdate)
+			m.requireSent("POST /v1/apiKeys "+tt.want, "PUT /v1/apiKeys/"+testUID+" "+tt.want)
+			assert.Equal(t, annotations, tt.meta.Annotations, "the caller's maps are not modified")
+			assert.Equal(t, labels, tt.meta.Labels, "the caller's maps are not modified")
 		})
 	}
 }
 
-func TestGet(t *testing.T) {
+func TestCreateForAnotherUser(t *testing.T) {
 	t.Parallel()
-	get := func(ctx context.Context, keys *palette.APIKeysService) (any, error) { return keys.Get(ctx, keyUID) }
-	ci := ciKey()
-	runExchanges(t, []exchange{
-		{
-			name:  "a key with everything",
-			call:  get,
-			sends: "GET " + keyPath,
-			reply: replyJSON(http.StatusOK, fixture(t, "key.json")),
-			want:  &ci,
-		},
-		{
-			name:  "a key with next to nothing",
-			call:  get,
-			sends: "GET " + keyPath,
-			reply: replyJSON(http.StatusOK, `{"metadata":{"uid":"66e844c44bab2337f20c7471"}}`),
-			want:  &palette.APIKey{Metadata: palette.ObjectMeta{UID: keyUID}},
-		},
-		{
-			name:  "every letter that a uid may have",
-			call:  func(ctx context.Context, keys *palette.APIKeysService) (any, error) { return keys.Get(ctx, "aZ0._-~") },
-			sends: "GET /v1/apiKeys/aZ0._-~",
-			reply: replyJSON(http.StatusOK, `{"metadata":{"uid":"aZ0._-~"}}`),
-			want:  &palette.APIKey{Metadata: palette.ObjectMeta{UID: "aZ0._-~"}},
-		},
-	})
-}
+	m := newMock(t, respond(201, `{"apiKey":"k","uid":"u"}`))
+	keys, req := newTestClient(t, m).APIKeys, palette.CreateAPIKeyRequest{Metadata: palette.ObjectMetaInput{Name: "ci"}}
 
-// A failed Get returns no key, not an empty one.
-func TestGetNothing(t *testing.T) {
-	t.Parallel()
-	w := newWire(t).on("GET", keyPath,
-		replyJSON(http.StatusNotFound, fixture(t, "error_not_found.json")),
-		replyJSON(http.StatusOK, `{"metadata":{"name":"ci"}}`))
-	client := w.client()
-
-	key, err := client.APIKeys.Get(t.Context(), keyUID)
-	assert.Nil(t, key)
-	require.ErrorIs(t, err, palette.ErrNotFound)
-
-	key, err = client.APIKeys.Get(t.Context(), keyUID)
-	assert.Nil(t, key)
-	require.ErrorIs(t, err, palette.ErrUnexpectedResponse)
-	require.EqualError(t, err, "palette: apiKeys.get: unexpected response: no metadata.uid (1 attempt)")
-}
-
-func TestUpdate(t *testing.T) {
-	t.Parallel()
-	fromKey := ciKey().UpdateRequest()
-	fromKey.Metadata.Name = "ci-2"
-	runExchanges(t, []exchange{
-		{
-			name:  "what was read is sent again, but for the change",
-			call:  updateOf(fromKey),
-			sends: "PUT " + keyPath,
-			body: `{"metadata":{"annotations":{"description":"nightly builds","ownerUid":"5f3a1c2e9d8b7a6c5e4f3a21",` +
-				`"permissions":"apiKey.create,apiKey.delete,apiKey.get,apiKey.list,apiKey.update,tag.update",` +
-				`"scope":"tenant","scopeVisibility":"20","tenantUid":"5e0d1c2b3a4f5e6d7c8b9a0f"},` +
-				`"labels":{"team":"builds"},"name":"ci-2"},"spec":{"expiry":"2030-01-02T02:04:05.678Z"}}`,
-			reply: replyDone(),
-		},
-		{
-			name: "an expiry alone",
-			call: updateOf(palette.UpdateAPIKeyRequest{Spec: palette.APIKeyUpdateSpec{
-				Expiry: time.Date(2030, 1, 2, 3, 4, 5, 678_999_999, time.FixedZone("UTC+1", 3600)),
-			}}),
-			sends: "PUT " + keyPath,
-			body:  `{"spec":{"expiry":"2030-01-02T02:04:05.678Z"}}`,
-			reply: replyDone(),
-		},
-		{
-			name: "what only the server sets is never sent",
-			call: updateOf(palette.UpdateAPIKeyRequest{Metadata: palette.ObjectMeta{
-				Name: "ci", UID: "mine",
-				CreationTimestamp:     time.Unix(1, 0),
-				DeletionTimestamp:     time.Unix(2, 0),
-				LastModifiedTimestamp: time.Unix(3, 0),
-			}}),
-			sends: "PUT " + keyPath,
-			body:  `{"metadata":{"name":"ci"}}`,
-			reply: replyDone(),
-		},
-		{
-			name:  "nothing is an object all the same",
-			call:  updateOf(palette.UpdateAPIKeyRequest{}),
-			sends: "PUT " + keyPath,
-			body:  `{}`,
-			reply: replyDone(),
-		},
-	})
-}
-
-// The request values stay the caller's: a call changes nothing in them.
-func TestRequestsAreNotWrittenTo(t *testing.T) {
-	t.Parallel()
-	meta := func() palette.ObjectMeta {
-		return palette.ObjectMeta{
-			Name: "ci", UID: "mine", CreationTimestamp: time.Unix(1, 0),
-			Annotations: map[string]string{"description": "d"}, Labels: map[string]string{"team": "builds"},
-		}
-	}
-	expiry := time.Date(2030, 1, 2, 3, 4, 5, 678_999_999, time.FixedZone("UTC+1", 3600))
-	w := newWire(t).
-		on("POST", "/v1/apiKeys", replyJSON(http.StatusCreated, fixture(t, "created.json"))).
-		on("PUT", keyPath, replyDone())
-	keys := w.client().APIKeys
-
-	create := palette.CreateAPIKeyRequest{Metadata: meta(), Spec: palette.APIKeyCreateSpec{Expiry: expiry}}
-	_, err := keys.Create(t.Context(), create)
+	req.Spec.UserUID = "5f3a1c2e9d8b7a6c5e4f3a21"
+	_, err := keys.Create(t.Context(), req)
 	require.NoError(t, err)
-	assert.Equal(t, palette.CreateAPIKeyRequest{Metadata: meta(), Spec: palette.APIKeyCreateSpec{Expiry: expiry}}, create)
+	req.Spec.UserUID = "u\xff"
+	_, err = keys.Create(t.Context(), req)
+	require.ErrorIs(t, err, palette.ErrInvalidArgument)
 
-	update := palette.UpdateAPIKeyRequest{Metadata: meta(), Spec: palette.APIKeyUpdateSpec{Expiry: expiry}}
-	require.NoError(t, keys.Update(t.Context(), keyUID, update))
-	assert.Equal(t, palette.UpdateAPIKeyRequest{Metadata: meta(), Spec: palette.APIKeyUpdateSpec{Expiry: expiry}}, update)
+	m.requireSent(`POST /v1/apiKeys {"metadata":{"name":"ci"},"spec":{"userUid":"5f3a1c2e9d8b7a6c5e4f3a21"}}`)
 }
 
-func TestDelete(t *testing.T) {
+// PUT replaces the object: what was read must be sent again, with the server's annotations.
+func TestUpdateAfterGet(t *testing.T) {
 	t.Parallel()
-	runExchanges(t, []exchange{{
-		name: "by uid",
-		call: only(func(ctx context.Context, keys *palette.APIKeysService) error {
-			return keys.Delete(ctx, keyUID)
-		}),
-		sends: "DELETE " + keyPath,
-		reply: replyDone(),
-	}})
+	m := newMock(t, respond(200, fixture(t, "key.json")), respond(204, ""))
+	keys := newTestClient(t, m).APIKeys
+
+	key, err := keys.Get(t.Context(), testUID)
+	require.NoError(t, err)
+	req := key.UpdateRequest()
+	req.Metadata.Name = "ci-2"
+	require.NoError(t, keys.Update(t.Context(), testUID, req))
+
+	m.requireSent("GET /v1/apiKeys/66e844c44bab2337f20c7471",
+		`PUT /v1/apiKeys/66e844c44bab2337f20c7471 {"metadata":{"annotations":{"description":"nightly builds",`+
+			`"ownerUid":"5f3a1c2e9d8b7a6c5e4f3a21",`+
+			`"permissions":"apiKey.create,apiKey.delete,apiKey.get,apiKey.list,apiKey.update,tag.update",`+
+			`"scope":"tenant","scopeVisibility":"20","tenantUid":"5e0d1c2b3a4f5e6d7c8b9a0f"},`+
+			`"labels":{"team":"builds"},"name":"ci-2"},"spec":{"expiry":"2030-01-02T02:04:05.678Z"}}`)
 }
 
-// The four verbs say their state in so many words: without the field, "false"
-// would be the same as nothing.
-func TestStateVerbs(t *testing.T) {
+func TestNilContext(t *testing.T) {
 	t.Parallel()
-	verb := func(call func(*palette.APIKeysService, context.Context, string) error) func(context.Context, *palette.APIKeysService) (any, error) {
-		return only(func(ctx context.Context, keys *palette.APIKeysService) error { return call(keys, ctx, keyUID) })
+	for _, op := range operations() {
+		t.Run(op.name, func(t *testing.T) {
+			t.Parallel()
+			var ctx context.Context
+
+			result, err := op.call(ctx, newTestClient(t, newMock(t)).APIKeys)
+
+			assert.Nil(t, result)
+			require.ErrorIs(t, err, palette.ErrInvalidArgument)
+			require.EqualError(t, err, "palette: "+op.op+": invalid argument: the context is nil")
+		})
 	}
-	runExchanges(t, []exchange{
-		{
-			name: "Activate", call: verb((*palette.APIKeysService).Activate),
-			sends: "PATCH " + keyPath, body: `{"isActive":true}`, reply: replyDone(),
-		},
-		{
-			name: "Deactivate", call: verb((*palette.APIKeysService).Deactivate),
-			sends: "PATCH " + keyPath, body: `{"isActive":false}`, reply: replyDone(),
-		},
-		{
-			name: "Revoke", call: verb((*palette.APIKeysService).Revoke),
-			sends: "PUT " + keyPath + "/state", body: `{"isActive":false}`, reply: replyDone(),
-		},
-		{
-			name: "Reactivate", call: verb((*palette.APIKeysService).Reactivate),
-			sends: "PUT " + keyPath + "/state", body: `{"isActive":true}`, reply: replyDone(),
-		},
+}
+
+func TestInvalidRequestIsNotSent(t *testing.T) {
+	t.Parallel()
+	const noName, notUTF8 = "Metadata.Name is empty", "a name, uid, annotation or label is not UTF-8"
+	ci, never := palette.ObjectMetaInput{Name: "ci"}, time.Time{}
+	annotation := func(name, value string) palette.ObjectMetaInput {
+		return palette.ObjectMetaInput{Name: "ci", Annotations: map[string]string{name: value}}
+	}
+	label := func(name, value string) palette.ObjectMetaInput {
+		return palette.ObjectMetaInput{Name: "ci", Labels: map[string]string{name: value}}
+	}
+	year := func(n string) string { return "the year of Spec.Expiry is " + n + " in UTC, not 1 to 9999" }
+	for _, tt := range []struct {
+		name   string
+		meta   palette.ObjectMetaInput
+		expiry time.Time
+		want   string
+	}{
+		{"no name", palette.ObjectMetaInput{}, never, noName},
+		{"blank name", palette.ObjectMetaInput{Name: " \t\n\u00a0"}, never, noName},
+		{"name", palette.ObjectMetaInput{Name: "ci\xff"}, never, notUTF8},
+		{"label name", label("\xc3\x28", ""), never, notUTF8},
+		{"label", label("a", "\xed\xa0\x80"), never, notUTF8},
+		{"annotation name", annotation("\x80", ""), never, notUTF8},
+		{"annotation", annotation("a", "b\xc0"), never, notUTF8},
+		{"year 10000", ci, time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), year("10000")},
+		{"year 10000 of UTC", ci, time.Date(9999, 12, 31, 23, 59, 59, 0, hoursEast(-12)), year("10000")},
+		{"year 0", ci, time.Date(0, 12, 31, 23, 59, 59, 999_999_999, time.UTC), year("0")},
+		{"year 0 of UTC", ci, time.Date(1, 1, 1, 0, 0, 0, 0, hoursEast(14)), year("0")},
+		{"year -44", ci, time.Date(-44, 3, 15, 0, 0, 0, 0, time.UTC), year("-44")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+
+			errCreate, errUpdate := createAndUpdate(t, newMock(t), tt.meta, tt.expiry)
+
+			assert.ErrorIs(t, errCreate, palette.ErrInvalidArgument)
+			assert.NotErrorIs(t, errCreate, palette.ErrOutcomeUnknown)
+			assert.EqualError(t, errCreate, "palette: apiKeys.create: invalid argument: "+tt.want)
+			assert.ErrorIs(t, errUpdate, palette.ErrInvalidArgument)
+			assert.EqualError(t, errUpdate, "palette: apiKeys.update: invalid argument: "+tt.want)
+		})
+	}
+}
+
+func TestInvalidUIDIsNotSent(t *testing.T) {
+	t.Parallel()
+	const character = "uid contains a character other than letters, digits, '.', '_', '-' and '~'"
+	for _, tt := range []struct {
+		name, uid, want string
+	}{
+		{"empty", "", "uid is empty"}, // would address all keys
+		{"this folder", ".", "uid is a relative path"},
+		{"parent folder", "..", "uid is a relative path"},
+		{"another operation", testUID + "/state", character},
+		{"another resource", "../users", character},
+		{"query", testUID + "?force=true", character},
+		{"newline", testUID + "\n", character},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			keys := newTestClient(t, newMock(t)).APIKeys
+			for _, op := range keyOperations(tt.uid) {
+				result, err := op.call(t.Context(), keys)
+
+				assert.Nil(t, result)
+				assert.ErrorIs(t, err, palette.ErrInvalidArgument)
+				assert.EqualError(t, err, "palette: "+op.op+": invalid argument: "+tt.want)
+			}
+		})
+	}
+}
+
+// FuzzUID checks that a uid becomes one segment of the path as it is, or no request is sent.
+func FuzzUID(f *testing.F) {
+	for _, uid := range []string{
+		testUID, "a", "A", "z", "Z", "0", "9", "-", "_", "~", "...", ".a", "a.", "a..b", "state", strings.Repeat("f", 500),
+		"", ".", "..", "/", "//", "../", "/..", "./a", "a/.", "a/../b", `..\a`, "%2e%2e", "..%2f", "%252e", "%00", "%", "%zz",
+		"a?b", "a#b", "a;b", "a+b", "a@b", "a:b", "a=b", "a&b", "a*b", "a'b", "(a)", `a"b`, "a<b>", "a|b", "a^b", "a`b", "a[b]",
+		"{a}", "a,b", "a!b", "a$b", " ", "a b", "\x00", "\x7f", "\t", "é",
+		"．．", "‥", "\u200b", "\ufeff", "٣", "鍵", "\xff", "\xc0\xae",
+	} {
+		f.Add(uid)
+	}
+	valid := regexp.MustCompile(`\A[A-Za-z0-9._~-]+\z`)
+	f.Fuzz(func(t *testing.T, uid string) {
+		for _, op := range keyOperations(uid) {
+			var sent []string
+			client := newTestClient(t, roundTripFunc(func(req *http.Request) (*http.Response, error) {
+				sent = append(sent, req.URL.String())
+				return op.succeed()(req)
+			}))
+
+			_, err := op.call(t.Context(), client.APIKeys)
+
+			if valid.MatchString(uid) && uid != "." && uid != ".." {
+				require.NoError(t, err)
+				require.Equal(t, []string{testBaseURL + op.path}, sent)
+				continue
+			}
+			require.ErrorIs(t, err, palette.ErrInvalidArgument)
+			require.Empty(t, sent)
+		}
 	})
 }
 
-// Each operation calls itself by its own name in errors.
-func TestOperationNames(t *testing.T) {
-	t.Parallel()
-	named := map[string]func(context.Context, *palette.APIKeysService) error{
-		"apiKeys.create": func(ctx context.Context, keys *palette.APIKeysService) error {
-			_, err := keys.Create(ctx, palette.CreateAPIKeyRequest{Metadata: palette.ObjectMeta{Name: "ci"}})
-			return err
-		},
-		"apiKeys.list": func(ctx context.Context, keys *palette.APIKeysService) error {
-			_, err := keys.List(ctx)
-			return err
-		},
-		"apiKeys.get": func(ctx context.Context, keys *palette.APIKeysService) error {
-			_, err := keys.Get(ctx, keyUID)
-			return err
-		},
-		"apiKeys.update": func(ctx context.Context, keys *palette.APIKeysService) error {
-			return keys.Update(ctx, keyUID, palette.UpdateAPIKeyRequest{})
-		},
-		"apiKeys.delete": func(ctx context.Context, keys *palette.APIKeysService) error {
-			return keys.Delete(ctx, keyUID)
-		},
-		"apiKeys.activate": func(ctx context.Context, keys *palette.APIKeysService) error {
-			return keys.Activate(ctx, keyUID)
-		},
-		"apiKeys.deactivate": func(ctx context.Context, keys *palette.APIKeysService) error {
-			return keys.Deactivate(ctx, keyUID)
-		},
-		"apiKeys.revoke": func(ctx context.Context, keys *palette.APIKeysService) error {
-			return keys.Revoke(ctx, keyUID)
-		},
-		"apiKeys.reactivate": func(ctx context.Context, keys *palette.APIKeysService) error {
-			return keys.Reactivate(ctx, keyUID)
-		},
+// pageOf responds with a page of keys, whose names are their uids, and the number of keys
+// of all pages.
+func pageOf(token string, count int, uids ...string) httpmock.Responder {
+	items := make([]string, len(uids))
+	for i, uid := range uids {
+		items[i] = `{"metadata":{"name":"` + uid + `","uid":"` + uid + `"}}`
 	}
-	for name, call := range named {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := newWire(t)
-			w.mock.RegisterNoResponder(replyJSON(http.StatusForbidden, errorBody("OperationForbidden", "no")))
-
-			err := call(t.Context(), w.client().APIKeys)
-
-			var apiErr *palette.APIError
-			require.ErrorAs(t, err, &apiErr)
-			assert.Equal(t, name, apiErr.Op)
-			require.ErrorContains(t, err, "palette: "+name+": 403 OperationForbidden: no")
-		})
-	}
+	return respond(200, `{"items":[`+strings.Join(items, ",")+`],"listmeta":{"continue":"`+token+
+		`","count":`+strconv.Itoa(count)+`,"limit":50,"offset":50}}`)
 }
 
-// A uid that is none is refused before anything is sent: an empty one would
-// address all keys, and a path something else.
-func TestUIDsAreChecked(t *testing.T) {
-	t.Parallel()
-	calls := map[string]func(context.Context, *palette.APIKeysService, string) error{
-		"apiKeys.get": func(ctx context.Context, keys *palette.APIKeysService, uid string) error {
-			key, err := keys.Get(ctx, uid)
-			assert.Nil(t, key)
-			return err
-		},
-		"apiKeys.update": func(ctx context.Context, keys *palette.APIKeysService, uid string) error {
-			return keys.Update(ctx, uid, palette.UpdateAPIKeyRequest{})
-		},
-		"apiKeys.delete": func(ctx context.Context, keys *palette.APIKeysService, uid string) error {
-			return keys.Delete(ctx, uid)
-		},
-		"apiKeys.activate": func(ctx context.Context, keys *palette.APIKeysService, uid string) error {
-			return keys.Activate(ctx, uid)
-		},
-		"apiKeys.deactivate": func(ctx context.Context, keys *palette.APIKeysService, uid string) error {
-			return keys.Deactivate(ctx, uid)
-		},
-		"apiKeys.revoke": func(ctx context.Context, keys *palette.APIKeysService, uid string) error {
-			return keys.Revoke(ctx, uid)
-		},
-		"apiKeys.reactivate": func(ctx context.Context, keys *palette.APIKeysService, uid string) error {
-			return keys.Reactivate(ctx, uid)
-		},
+func uidsOf(keys []palette.APIKey) []string {
+	uids := []string{}
+	for _, key := range keys {
+		uids = append(uids, key.Metadata.UID)
 	}
-	tests := map[string]string{
-		"":                  "uid is empty",
-		".":                 "uid is a relative path",
-		"..":                "uid is a relative path",
-		keyUID + "/state":   "uid holds a character other than letters, digits, '.', '_', '-' and '~'",
-		keyUID + "?force=1": "uid holds a character other than letters, digits, '.', '_', '-' and '~'",
-	}
-	for name, call := range calls {
-		for uid, want := range tests {
-			t.Run(name+" "+uid, func(t *testing.T) {
-				t.Parallel()
-				err := call(t.Context(), newWire(t).client().APIKeys, uid)
-				require.ErrorIs(t, err, palette.ErrInvalidArgument)
-				require.EqualError(t, err, "palette: "+name+": invalid argument: "+want)
-			})
-		}
-	}
+	return uids
 }
 
-// A created key needs both its value and its uid.
-func TestCreateWantsTheWholeReply(t *testing.T) {
-	t.Parallel()
-	tests := map[string]string{
-		`{"uid":"u"}`:               "no apiKey",
-		`{"uid":"u","apiKey":""}`:   "no apiKey",
-		`{"apiKey":"k"}`:            "no uid",
-		`{"apiKey":"k","uid":null}`: "no uid",
-		`{"apiKey":"k","uid":7}`:    "wrong JSON type for string at offset 21",
-	}
-	for body, want := range tests {
-		t.Run(body, func(t *testing.T) {
-			t.Parallel()
-			w := newWire(t).on("POST", "/v1/apiKeys", replyJSON(http.StatusCreated, body))
-			created, err := w.client().APIKeys.Create(t.Context(), palette.CreateAPIKeyRequest{Metadata: palette.ObjectMeta{Name: "ci"}})
-			assert.Nil(t, created)
-			require.ErrorIs(t, err, palette.ErrUnexpectedResponse)
-			require.ErrorIs(t, err, palette.ErrOutcomeUnknown)
-			require.EqualError(t, err, "palette: apiKeys.create: unexpected response: "+want+
-				" (1 attempt); the key may exist: look for its name before creating again")
-		})
-	}
-}
-
-// ---- lists ----
-
-// page is a list with keys of the given names, continued by token if there is one.
-func page(token string, names ...string) httpmock.Responder {
-	items := make([]string, len(names))
-	for i, name := range names {
-		items[i] = `{"metadata":{"name":"` + name + `","uid":"uid-` + name + `"},"spec":{},"status":{"isActive":true}}`
-	}
-	return replyJSON(http.StatusOK, `{"items":[`+strings.Join(items, ",")+
-		`],"listmeta":{"continue":"`+token+`","count":117,"limit":50,"offset":50}}`)
-}
-
-// threePages is a list in three pages. The tokens hold what must be escaped.
-func threePages(t *testing.T) *wire {
+// collect returns the uids that an iterator yields, and its error. It fails the test if
+// the error is not the last thing that it yields.
+func collect(t *testing.T, all iter.Seq2[palette.APIKey, error]) (uids []string, last error) {
 	t.Helper()
-	return newWire(t).on("GET", "/v1/apiKeys", page("p2 +/=&x", "a", "b"), page("p3#?%", "c"), page("", "d"))
-}
-
-var threePagesLines = []string{
-	"GET /v1/apiKeys",
-	"GET /v1/apiKeys?continue=p2+%2B%2F%3D%26x",
-	"GET /v1/apiKeys?continue=p3%23%3F%25",
-}
-
-func namesOf(keys []palette.APIKey) []string {
-	names := make([]string, len(keys))
-	for i, key := range keys {
-		names[i] = key.Metadata.Name
-	}
-	return names
-}
-
-// drain ranges over everything. It returns the names before the error, and fails
-// if something came after that.
-func drain(t *testing.T, keys iter.Seq2[palette.APIKey, error]) ([]string, error) {
-	t.Helper()
-	var names []string
-	var last error
-	for key, err := range keys {
-		require.NoError(t, last, "the error must be the last thing")
+	for key, err := range all {
+		require.NoError(t, last, "the iterator goes on after an error")
 		if last = err; err != nil {
-			assert.Zero(t, key)
+			require.Equal(t, palette.APIKey{}, key)
 			continue
 		}
-		names = append(names, key.Metadata.Name)
+		uids = append(uids, key.Metadata.UID)
 	}
-	return names, last
+	return uids, last
 }
 
-func TestList(t *testing.T) {
-	t.Parallel()
-	list := func(ctx context.Context, keys *palette.APIKeysService) (any, error) { return keys.List(ctx) }
-	runExchanges(t, []exchange{
-		{
-			name:  "every key",
-			call:  list,
-			sends: "GET /v1/apiKeys",
-			reply: replyJSON(http.StatusOK, fixture(t, "list.json")),
-			want:  []palette.APIKey{ciKey(), revokedKey()},
-		},
-		{
-			name: "no key", call: list, sends: "GET /v1/apiKeys",
-			reply: replyJSON(http.StatusOK, `{"items":[]}`), want: []palette.APIKey{},
-		},
-		{
-			name: "null for no key", call: list, sends: "GET /v1/apiKeys",
-			reply: replyJSON(http.StatusOK, `{"items":null,"listmeta":{"continue":""}}`), want: []palette.APIKey{},
-		},
-	})
+// newThreePages returns a list whose tokens contain what a query must escape.
+func newThreePages(t *testing.T) *mock {
+	t.Helper()
+	return newMock(t, pageOf("p2 +/=&x", 4, "a", "b"), pageOf("p3#?%;ö", 4, "c"), pageOf("", 4, "d"))
 }
 
-// Without items there is no list, whatever else the body holds.
-func TestListWithoutItems(t *testing.T) {
+func TestListFollowsContinueTokens(t *testing.T) {
 	t.Parallel()
-	for _, body := range []string{`{}`, `{"listmeta":{"count":0}}`, `null`, `{"Items2":[]}`} {
-		t.Run(body, func(t *testing.T) {
+	m := newThreePages(t)
+
+	keys, err := newTestClient(t, m).APIKeys.List(t.Context())
+
+	require.NoError(t, err)
+	assert.Equal(t, []string{"a", "b", "c", "d"}, uidsOf(keys))
+	m.requireSent("GET /v1/apiKeys",
+		"GET /v1/apiKeys?continue=p2+%2B%2F%3D%26x", "GET /v1/apiKeys?continue=p3%23%3F%25%3B%C3%B6")
+}
+
+func TestAllRequestsPageWhenLoopReachesIt(t *testing.T) {
+	t.Parallel()
+	for stop, requests := range map[string]int{"a": 1, "b": 1, "c": 2, "d": 3} {
+		t.Run(stop, func(t *testing.T) {
 			t.Parallel()
-			w := newWire(t).on("GET", "/v1/apiKeys", replyJSON(http.StatusOK, body))
-			keys, err := w.client().APIKeys.List(t.Context())
-			assert.Nil(t, keys)
-			require.ErrorIs(t, err, palette.ErrUnexpectedResponse)
-			require.EqualError(t, err, "palette: apiKeys.list: unexpected response: no items (1 attempt)")
-		})
-	}
-}
+			m := newThreePages(t)
+			all := newTestClient(t, m).APIKeys.All(t.Context())
+			require.Empty(t, m.requests(), "no request before the loop")
 
-// Pages are followed to the end, since a key that is not in the list would be
-// missing from every audit.
-func TestListPages(t *testing.T) {
-	t.Parallel()
-	w := threePages(t)
-	keys, err := w.client().APIKeys.List(t.Context())
-	require.NoError(t, err)
-	assert.Equal(t, []string{"a", "b", "c", "d"}, namesOf(keys))
-	assert.Equal(t, threePagesLines, w.lines())
-	for _, sent := range w.requests() {
-		query, err := url.ParseQuery(strings.TrimPrefix(sent.Line, "GET /v1/apiKeys?"))
-		require.NoError(t, err)
-		assert.LessOrEqual(t, len(query), 1)
-		checkHeader(t, sent)
-	}
-}
-
-// An empty page in the middle is not the end.
-func TestListEmptyPage(t *testing.T) {
-	t.Parallel()
-	w := newWire(t).on("GET", "/v1/apiKeys", page("p2"), page("p3"), page("", "a"))
-	keys, err := w.client().APIKeys.List(t.Context())
-	require.NoError(t, err)
-	assert.Equal(t, []string{"a"}, namesOf(keys))
-	assert.Len(t, w.lines(), 3)
-}
-
-func TestListFailsAsAWhole(t *testing.T) {
-	t.Parallel()
-	w := newWire(t).on("GET", "/v1/apiKeys", page("p2", "a"), replyJSON(http.StatusForbidden, errorBody("OperationForbidden", "no")))
-	keys, err := w.client().APIKeys.List(t.Context())
-	assert.Nil(t, keys)
-	require.ErrorIs(t, err, palette.ErrForbidden)
-}
-
-func TestAll(t *testing.T) {
-	t.Parallel()
-	w := threePages(t)
-	all := w.client().APIKeys.All(t.Context())
-	assert.Empty(t, w.lines(), "nothing is fetched before the range")
-	names, err := drain(t, all)
-	require.NoError(t, err)
-	assert.Equal(t, []string{"a", "b", "c", "d"}, names)
-	assert.Equal(t, threePagesLines, w.lines())
-}
-
-// A page is fetched when its first key is wanted.
-func TestAllFetchesNoMoreThanItYields(t *testing.T) {
-	t.Parallel()
-	pagesAt := map[string]int{"a": 1, "b": 1, "c": 2, "d": 3}
-	for stop, pages := range pagesAt {
-		t.Run("stop at "+stop, func(t *testing.T) {
-			t.Parallel()
-			w := threePages(t)
-			for key, err := range w.client().APIKeys.All(t.Context()) {
+			for key, err := range all {
 				require.NoError(t, err)
-				assert.Len(t, w.lines(), pagesAt[key.Metadata.Name])
-				if key.Metadata.Name == stop {
+				if key.Metadata.UID == stop {
 					break
 				}
 			}
-			assert.Len(t, w.lines(), pages)
+
+			assert.Len(t, m.requests(), requests)
 		})
 	}
 }
 
-func TestAllStartsAnewInEachRange(t *testing.T) {
+func TestAllStartsAgainInEachLoop(t *testing.T) {
 	t.Parallel()
-	w := newWire(t).on("GET", "/v1/apiKeys",
-		page("p2", "a"), page("", "b"), // the first range
-		page("p2", "a"),                // the second, which stops
-		page("p2", "c"), page("", "d")) // the third, with the same token again
-	all := w.client().APIKeys.All(t.Context())
+	m := newMock(t,
+		pageOf("p2", 2, "a"), pageOf("", 2, "b"),
+		pageOf("p2", 2, "a"), // the loop ends here
+		pageOf("p2", 2, "c"), pageOf("", 2, "d"))
+	all := newTestClient(t, m).APIKeys.All(t.Context())
 
-	names, err := drain(t, all)
+	first, err := collect(t, all)
 	require.NoError(t, err)
-	assert.Equal(t, []string{"a", "b"}, names)
-
-	for key, err := range all {
+	for _, err := range all {
 		require.NoError(t, err)
-		assert.Equal(t, "a", key.Metadata.Name)
 		break
 	}
-
-	names, err = drain(t, all)
+	third, err := collect(t, all)
 	require.NoError(t, err)
-	assert.Equal(t, []string{"c", "d"}, names)
-	assert.Equal(t, []string{
-		"GET /v1/apiKeys", "GET /v1/apiKeys?continue=p2",
+
+	assert.Equal(t, []string{"a", "b"}, first)
+	assert.Equal(t, []string{"c", "d"}, third)
+	m.requireSent("GET /v1/apiKeys", "GET /v1/apiKeys?continue=p2",
 		"GET /v1/apiKeys",
-		"GET /v1/apiKeys", "GET /v1/apiKeys?continue=p2",
-	}, w.lines())
+		"GET /v1/apiKeys", "GET /v1/apiKeys?continue=p2")
 }
 
-func TestAllEndsWithItsError(t *testing.T) {
+// A page that fails fails the list, because an audit that misses keys is worse than one
+// that fails.
+func TestListIsCompleteOrFails(t *testing.T) {
 	t.Parallel()
-	w := newWire(t).on("GET", "/v1/apiKeys", page("p2", "a", "b"), replyJSON(http.StatusInternalServerError, errorBody("Oops", "no")))
-	names, err := drain(t, w.client().APIKeys.All(t.Context()))
-	assert.Equal(t, []string{"a", "b"}, names)
-	require.ErrorIs(t, err, palette.ErrServer)
-	assert.Len(t, w.lines(), 2)
-}
-
-// A token that comes back would go round forever.
-func TestAllRefusesARepeatedToken(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
+	type pages []httpmock.Responder
+	const twice = "a continue token for the second time"
+	unexpected := palette.ErrUnexpectedResponse
+	for _, tt := range []struct {
 		name  string
-		pages []httpmock.Responder
-		want  []string // what came before the page that is refused
+		pages pages
+		uids  string // that All yields, before the error
+		class error  // nil: the list is complete
+		want  string // in the error
 	}{
-		{"at once", []httpmock.Responder{page("p2", "a"), page("p2", "b")}, []string{"a"}},
-		{"in a circle", []httpmock.Responder{page("p2", "a"), page("p3", "b"), page("p2", "c")}, []string{"a", "b"}},
-	}
-	for _, tt := range tests {
+		{"no keys", pages{respond(200, `{"items":[]}`)}, "", nil, ""},
+		{"null items", pages{respond(200, `{"items":null,"listmeta":{"continue":""}}`)}, "", nil, ""},
+		{"empty pages", pages{pageOf("p2", 1), pageOf("p3", 1), pageOf("", 1, "a")}, "a", nil, ""},
+		{"count is too small", pages{pageOf("p2", 0, "a"), pageOf("", 1, "b")}, "a b", nil, ""},
+		{"count is negative", pages{pageOf("", -1)}, "", nil, ""},
+		{"count of another page", pages{pageOf("p2", 117, "a"), respond(200, `{"items":[],"listmeta":null}`)}, "a", nil, ""},
+
+		{"no keys of one", pages{pageOf("", 1)}, "", unexpected, "the list ends after 0 of 1 keys"},
+		{"one page is short", pages{pageOf("", 3, "a", "b")}, "", unexpected, "the list ends after 2 of 3 keys"},
+		{
+			"several pages are short",
+			pages{pageOf("p2", 5, "a", "b"), pageOf("p3", 5, "c"), pageOf("", 5, "d")},
+			"a b c", unexpected, "the list ends after 4 of 5 keys",
+		},
+		{"a page leads to itself", pages{pageOf("p2", 9, "a"), pageOf("p2", 9, "b")}, "a", unexpected, twice},
+		{"a page leads back", pages{pageOf("p2", 9, "a"), pageOf("p3", 9), pageOf("p2", 9, "b")}, "a", unexpected, twice},
+		{"no items", pages{pageOf("p2", 9, "a"), respond(200, `{"listmeta":{"continue":"p3"}}`)}, "a", unexpected, "no items"},
+		{"an error", pages{pageOf("p2", 9, "a"), respondError(403, "No", "no")}, "a", palette.ErrForbidden, "403 No: no"},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWire(t).on("GET", "/v1/apiKeys", tt.pages...)
-			names, err := drain(t, w.client().APIKeys.All(t.Context()))
-			assert.Equal(t, tt.want, names)
-			require.ErrorIs(t, err, palette.ErrUnexpectedResponse)
-			require.ErrorContains(t, err, "palette: apiKeys.list: unexpected response: no listmeta.continue that is new")
-			assert.Len(t, w.lines(), len(tt.pages))
+			m := newMock(t, slices.Repeat(tt.pages, 3)...)
+			service := newTestClient(t, m).APIKeys
+
+			keys, err := service.List(t.Context())
+			found, errFind := service.FindByName(t.Context(), "a")
+			uids, errAll := collect(t, service.All(t.Context()))
+
+			assert.Len(t, m.requests(), 3*len(tt.pages))
+			assert.Equal(t, tt.uids, strings.Join(uids, " "))
+			if tt.class == nil {
+				require.NoError(t, errors.Join(err, errFind, errAll))
+				assert.Equal(t, tt.uids, strings.Join(uidsOf(keys), " "))
+				assert.NotNil(t, keys)
+				assert.NotNil(t, found)
+				return
+			}
+			assert.Nil(t, keys)
+			assert.Nil(t, found)
+			for _, err := range []error{err, errFind, errAll} {
+				require.ErrorIs(t, err, tt.class)
+				require.ErrorContains(t, err, tt.want)
+			}
 		})
 	}
+}
+
+// A server that always has one more page must not keep the client busy forever.
+func TestListHasAtMost10000Pages(t *testing.T) {
+	t.Parallel()
+	requests := 0
+	client := newTestClient(t, roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		requests++
+		return pageOf(strconv.Itoa(requests), 0, "u")(req)
+	}))
+
+	uids, err := collect(t, client.APIKeys.All(t.Context()))
+
+	assert.Len(t, uids, 10_000)
+	assert.Equal(t, 10_001, requests)
+	require.ErrorIs(t, err, palette.ErrUnexpectedResponse)
+	require.ErrorContains(t, err, "palette: apiKeys.list: unexpected response: more than 10000 pages")
 }
 
 func TestFindByName(t *testing.T) {
 	t.Parallel()
-	tests := []struct {
-		name string
-		uids []string
-	}{
-		{"ci", []string{"1", "4"}}, // every match, over all pages
-		{"CI", []string{"2"}},
-		{"c", []string{}},
-		{"nobody", []string{}},
-	}
-	for _, tt := range tests {
+	for _, tt := range []struct{ name, uids string }{
+		{"ci", "1 4"}, // also on the second page
+		{"CI", "2"},
+		{"c", ""},
+		{" ", ""},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWire(t).on("GET", "/v1/apiKeys",
-				replyJSON(http.StatusOK, `{"items":[{"metadata":{"name":"ci","uid":"1"}},{"metadata":{"name":"CI","uid":"2"}},`+
-					`{"metadata":{"name":"ci-2","uid":"3"}}],"listmeta":{"continue":"next"}}`),
-				replyJSON(http.StatusOK, `{"items":[{"metadata":{"name":"ci","uid":"4"}},{"metadata":{"uid":"5"}}]}`))
+			m := newMock(t,
+				respond(200, `{"items":[{"metadata":{"name":"ci","uid":"1"}},{"metadata":{"name":"CI","uid":"2"}},`+
+					`{"metadata":{"name":"ci-2","uid":"3"}}],"listmeta":{"continue":"p2"}}`),
+				respond(200, `{"items":[{"metadata":{"name":"ci","uid":"4"}},{"metadata":{"uid":"5"}}]}`))
 
-			keys, err := w.client().APIKeys.FindByName(t.Context(), tt.name)
+			keys, err := newTestClient(t, m).APIKeys.FindByName(t.Context(), tt.name)
 
 			require.NoError(t, err)
-			uids := []string{}
-			for _, key := range keys {
-				uids = append(uids, key.Metadata.UID)
-			}
-			assert.Equal(t, tt.uids, uids)
 			assert.NotNil(t, keys)
-			assert.Equal(t, []string{"GET /v1/apiKeys", "GET /v1/apiKeys?continue=next"}, w.lines())
+			assert.Equal(t, tt.uids, strings.Join(uidsOf(keys), " "))
+			m.requireSent("GET /v1/apiKeys", "GET /v1/apiKeys?continue=p2")
 		})
 	}
 }
 
-func TestFindByNameRefusesNoName(t *testing.T) {
+// Keys without a name exist, but nobody looks for them by name.
+func TestFindByNameWithoutName(t *testing.T) {
 	t.Parallel()
-	keys, err := newWire(t).client().APIKeys.FindByName(t.Context(), "")
+
+	keys, err := newTestClient(t, newMock(t)).APIKeys.FindByName(t.Context(), "")
+
 	assert.Nil(t, keys)
 	require.ErrorIs(t, err, palette.ErrInvalidArgument)
-	require.EqualError(t, err, "palette: apiKeys.findByName: invalid argument: name is empty")
-}
-
-func TestFindByNameFailsAsAWhole(t *testing.T) {
-	t.Parallel()
-	w := newWire(t).on("GET", "/v1/apiKeys", page("p2", "ci"), replyJSON(http.StatusUnauthorized, errorBody("UnAuthorizedAccess", "no")))
-	keys, err := w.client().APIKeys.FindByName(t.Context(), "ci")
-	assert.Nil(t, keys)
-	require.ErrorIs(t, err, palette.ErrUnauthorized)
+	require.EqualError(t, err, "palette: apiKeys.findByName: invalid argument: name is empty or not UTF-8")
 }

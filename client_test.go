@@ -1,597 +1,544 @@
 package palette_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"log/slog"
-	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
-	"regexp"
-	"slices"
+	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
-	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
+	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 )
 
-// ---- replies ----
-
-func TestMediaTypes(t *testing.T) {
+func TestDerivedClientLeavesTheClientAlone(t *testing.T) {
 	t.Parallel()
-	tests := map[string]bool{
-		"application/json":                          true,
-		"application/json; charset=utf-8":           true,
-		"Application/JSON;charset=UTF-8":            true,
-		"application/vnd.spectrocloud.palette+json": true,
-		"":                            false,
-		"text/html":                   false,
-		"text/plain; charset=utf-8":   false,
-		"text/json":                   false,
-		"application/jsonp":           false,
-		"application/octet-stream":    false,
-		"application/json, text/html": false,
-		"json":                        false,
-	}
-	for mediaType, isJSON := range tests {
-		t.Run(mediaType, func(t *testing.T) {
-			t.Parallel()
-			w := newWire(t).on("GET", keyPath, replyWith(http.StatusOK, mediaType, fixture(t, "key.json")))
-			key, err := w.client().APIKeys.Get(t.Context(), keyUID)
-			if isJSON {
-				require.NoError(t, err)
-				assert.Equal(t, "ci", key.Metadata.Name)
-				return
-			}
-			assert.Nil(t, key)
-			require.ErrorIs(t, err, palette.ErrUnexpectedResponse)
-			require.EqualError(t, err, "palette: apiKeys.get: unexpected response: not JSON by its content type (1 attempt)")
-		})
-	}
-}
-
-// Success is the one status that the operation documents.
-func TestOtherSuccessIsNotSuccess(t *testing.T) {
-	t.Parallel()
-	w := newWire(t).
-		on("GET", keyPath, replyJSON(http.StatusAccepted, fixture(t, "key.json"))).
-		on("DELETE", keyPath, replyJSON(http.StatusOK, "{}"))
-	client := w.client()
-
-	key, err := client.APIKeys.Get(t.Context(), keyUID)
-	assert.Nil(t, key)
-	require.ErrorIs(t, err, palette.ErrUnexpectedResponse)
-	require.EqualError(t, err, "palette: apiKeys.get: unexpected response: status 202 where 200 is success (1 attempt)")
-
-	err = client.APIKeys.Delete(t.Context(), keyUID)
-	require.ErrorIs(t, err, palette.ErrUnexpectedResponse)
-	require.EqualError(t, err, "palette: apiKeys.delete: unexpected response: status 200 where 204 is success (1 attempt)")
-}
-
-var blanks = bytes.Repeat([]byte(" "), 1<<20)
-
-// endless is a body of blanks, which JSON allows anywhere, that counts what is
-// read of it.
-type endless struct {
-	start  io.Reader
-	length int64 // how much there is; 0 is without end
-	read   atomic.Int64
-	closed atomic.Bool
-}
-
-func (e *endless) Read(p []byte) (int, error) {
-	if n, err := e.start.Read(p); err == nil {
-		e.read.Add(int64(n))
-		return n, nil
-	}
-	if e.length > 0 {
-		if p = p[:min(int64(len(p)), e.length-e.read.Load())]; len(p) == 0 {
-			return 0, io.EOF
-		}
-	}
-	n := len(p)
-	if e.length > 0 { // what has no end is not looked at, and need not be written
-		n = copy(p, blanks)
-	}
-	e.read.Add(int64(n))
-	return n, nil
-}
-
-func (e *endless) Close() error {
-	e.closed.Store(true)
-	return nil
-}
-
-func replyEndless(status int, contentLength int64, body *endless) httpmock.Responder {
-	return func(req *http.Request) (*http.Response, error) {
-		return &http.Response{
-			StatusCode: status, ContentLength: contentLength, Body: body, Request: req,
-			Header: http.Header{"Content-Type": {"application/json"}},
-		}, nil
-	}
-}
-
-// A body is read up to a limit, and no further.
-func TestBodyLimits(t *testing.T) {
-	t.Parallel()
-	const mib = 1 << 20
-	message := `{"code":"TooLong","message":"it says"}`
-	list := func(t *testing.T, status int, contentLength int64, body *endless) error {
-		t.Helper()
-		w := newWire(t).on("GET", "/v1/apiKeys", replyEndless(status, contentLength, body))
-		keys, err := w.client().APIKeys.List(t.Context())
-		assert.Nil(t, keys)
-		assert.True(t, body.closed.Load(), "the body is closed")
-		return err
-	}
-
-	t.Run("an error of 1 MiB is read", func(t *testing.T) {
-		t.Parallel()
-		body := &endless{start: strings.NewReader(message), length: mib}
-		err := list(t, http.StatusForbidden, -1, body)
-		require.EqualError(t, err, "palette: apiKeys.list: 403 TooLong: it says (1 attempt)")
-		assert.EqualValues(t, mib, body.read.Load())
-	})
-	t.Run("a larger one is its status alone", func(t *testing.T) {
-		t.Parallel()
-		body := &endless{start: strings.NewReader(message), length: mib + 1}
-		err := list(t, http.StatusForbidden, -1, body)
-		require.ErrorIs(t, err, palette.ErrForbidden)
-		require.EqualError(t, err, "palette: apiKeys.list: 403 Forbidden (1 attempt)")
-	})
-	t.Run("an endless error", func(t *testing.T) {
-		t.Parallel()
-		body := &endless{start: strings.NewReader(message)}
-		err := list(t, http.StatusForbidden, -1, body)
-		require.EqualError(t, err, "palette: apiKeys.list: 403 Forbidden (1 attempt)")
-		assert.EqualValues(t, mib+1, body.read.Load())
-	})
-	t.Run("a success that announces too much is not read at all", func(t *testing.T) {
-		t.Parallel()
-		body := &endless{start: strings.NewReader(`{"items":[]}`)}
-		err := list(t, http.StatusOK, 64*mib+1, body)
-		require.ErrorIs(t, err, palette.ErrUnexpectedResponse)
-		assert.Zero(t, body.read.Load())
-	})
-}
-
-// ---- logging ----
-
-// records collects what is logged.
-type records struct {
-	mu  sync.Mutex
-	all []slog.Record
-}
-
-func (r *records) Enabled(context.Context, slog.Level) bool { return true }
-func (r *records) WithAttrs([]slog.Attr) slog.Handler       { panic("unexpected") }
-func (r *records) WithGroup(string) slog.Handler            { panic("unexpected") }
-func (r *records) Handle(_ context.Context, record slog.Record) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.all = append(r.all, record)
-	return nil
-}
-
-func attrsOf(record slog.Record) map[string]any {
-	attrs := map[string]any{}
-	record.Attrs(func(a slog.Attr) bool {
-		attrs[a.Key] = a.Value.Any()
-		return true
-	})
-	return attrs
-}
-
-// One Debug record an attempt and one Warn record a repeat, with these fields and
-// no others.
-func TestLogRecords(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var logged records
-		late := func(req *http.Request) (*http.Response, error) {
-			<-time.After(40 * time.Millisecond)
-			return replyJSON(http.StatusServiceUnavailable, errorBody("Busy", "do-not-log"))(req)
-		}
-		w := newWire(t).on("GET", keyPath, late, httpmock.NewErrorResponder(errors.New("do-not-log")), replyJSON(http.StatusOK, fixture(t, "key.json")))
-		client := w.bareClient(palette.WithLogger(slog.New(&logged)),
-			palette.WithRetry(palette.RetryPolicy{MaxRetries: 3, MinWait: time.Second, MaxWait: time.Second}))
-
-		_, err := client.APIKeys.Get(t.Context(), keyUID)
-		require.NoError(t, err)
-
-		type record struct {
-			level slog.Level
-			msg   string
-			attrs map[string]any
-		}
-		var got []record
-		for _, r := range logged.all {
-			got = append(got, record{r.Level, r.Message, attrsOf(r)})
-		}
-		about := func(more map[string]any) map[string]any {
-			attrs := map[string]any{"op": "apiKeys.get", "method": "GET", "path": keyPath}
-			maps.Copy(attrs, more)
-			return attrs
-		}
-		const attempt, again = "palette request", "palette request is sent again"
-		assert.Equal(t, []record{
-			{slog.LevelDebug, attempt, about(map[string]any{"status": int64(503), "attempt": int64(1), "duration": 40 * time.Millisecond})},
-			{slog.LevelWarn, again, about(map[string]any{"wait": time.Second, "reason": "status 503"})},
-			{slog.LevelDebug, attempt, about(map[string]any{"status": int64(0), "attempt": int64(2), "duration": time.Duration(0)})},
-			{slog.LevelWarn, again, about(map[string]any{"wait": time.Second, "reason": "lost reply"})},
-			{slog.LevelDebug, attempt, about(map[string]any{"status": int64(200), "attempt": int64(3), "duration": time.Duration(0)})},
-		}, got)
-	})
-}
-
-// The reason for a repeat is one of a few words, none of them the server's.
-func TestLogReasons(t *testing.T) {
-	t.Parallel()
-	tests := map[string]httpmock.Responder{
-		"status 429":    replyJSON(http.StatusTooManyRequests, "{}"),
-		"status 504":    replyJSON(http.StatusGatewayTimeout, "{}"),
-		"timeout":       silence,
-		"lost reply":    httpmock.NewErrorResponder(io.EOF),
-		"no connection": httpmock.NewErrorResponder(&net.OpError{Op: "dial", Err: errors.New("refused")}),
-	}
-	for reason, reply := range tests {
-		t.Run(reason, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				var logged records
-				client := newWire(t).on("DELETE", keyPath, reply, replyDone()).bareClient(palette.WithLogger(slog.New(&logged)))
-				require.NoError(t, client.APIKeys.Delete(t.Context(), keyUID))
-				require.Len(t, logged.all, 3)
-				assert.Equal(t, reason, attrsOf(logged.all[1])["reason"])
+	wrapped, calls := 0, 0
+	m := newMock(t, respond(200, testKeyJSON), respond(200, testKeyJSON), respond(200, testKeyJSON))
+	client := newTestClient(t, m, palette.WithBaseURL(testBaseURL+"/"), palette.WithUserAgent("tool/1"),
+		palette.WithTransportWrapper(func(next http.RoundTripper) http.RoundTripper {
+			wrapped++
+			return roundTripFunc(func(req *http.Request) (*http.Response, error) {
+				calls++
+				return next.RoundTrip(req)
 			})
-		})
-	}
-}
+		}))
 
-// Neither credentials, nor bodies, nor what the server or the network says gets
-// into the log.
-func TestLogHoldsNoContents(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		logger := slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug - 100}))
-		w := newWire(t).
-			on("POST", "/v1/apiKeys", replyJSON(http.StatusTooManyRequests, errorBody("private-code", "private-message")),
-				replyJSON(http.StatusCreated, `{"apiKey":"private-key","uid":"private-uid"}`)).
-			on("GET", "/v1/apiKeys", page("private-token", "private-name"),
-				httpmock.NewErrorResponder(errors.New("private-error")), page(""))
-		client := w.bareClient(palette.WithLogger(logger), palette.WithUserAgent("private-agent"))
-
-		_, err := client.APIKeys.Create(t.Context(), palette.CreateAPIKeyRequest{Metadata: palette.ObjectMeta{Name: "private-name"}})
-		require.NoError(t, err)
-		_, err = client.APIKeys.List(t.Context())
-		require.NoError(t, err)
-
-		assert.Len(t, w.lines(), 5)
-		assert.Equal(t, 5+2, strings.Count(out.String(), "\n"))
-		assert.NotContains(t, out.String(), "private")
-		assert.NotContains(t, out.String(), wireKey)
-	})
-}
-
-// Without a logger nothing is written, to no logger and to no file: neither by
-// this package nor by what it is built on.
-func TestSilentByDefault(t *testing.T) { //nolint:paralleltest // changes globals
-	stderr, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	derived, err := client.WithAPIKey("another-credential")
 	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, stderr.Close()) })
-	var logged bytes.Buffer
-	savedStderr, savedDefault, savedOut := os.Stderr, slog.Default(), log.Writer()
-	os.Stderr = stderr
-	slog.SetDefault(slog.New(slog.NewTextHandler(&logged, nil)))
-	log.SetOutput(&logged)
-	defer func() {
-		os.Stderr = savedStderr
-		slog.SetDefault(savedDefault)
-		log.SetOutput(savedOut)
-	}()
-
-	client, err := palette.NewClient(palette.WithAuthToken("eyJ.a.b"),
-		palette.WithBaseURL("http://palette.test"), palette.WithInsecureHTTP(),
-		palette.WithRetry(palette.RetryPolicy{MaxRetries: 1, MinWait: 1, MaxWait: 1}),
-		palette.WithHTTPClient(&http.Client{Transport: transportFunc(func(*http.Request) (*http.Response, error) {
-			return nil, errors.New("broken")
-		})}))
-	require.NoError(t, err)
-	require.Error(t, client.APIKeys.Delete(t.Context(), keyUID))
-	require.Error(t, client.APIKeys.Revoke(t.Context(), ".."))
-
-	assert.Empty(t, logged.String())
-	written, err := os.ReadFile(stderr.Name())
-	require.NoError(t, err)
-	assert.Empty(t, string(written))
-}
-
-// ---- time, which is virtual here ----
-
-func replies(n int, reply httpmock.Responder) []httpmock.Responder {
-	return slices.Repeat([]httpmock.Responder{reply}, n)
-}
-
-func TestRateLimitSpacesRequests(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var at []time.Duration
-		start := time.Now()
-		note := func(req *http.Request) (*http.Response, error) {
-			at = append(at, time.Since(start))
-			return replyDone()(req)
-		}
-		w := newWire(t).on("DELETE", keyPath, replies(5, note)...)
-		client := w.client(palette.WithRateLimit(1, 2))
-		for range 5 {
-			require.NoError(t, client.APIKeys.Delete(t.Context(), keyUID))
-		}
-		assert.Equal(t, []time.Duration{0, 0, time.Second, 2 * time.Second, 3 * time.Second}, at)
-	})
-}
-
-// Repeats count as well: the limit is the server's, not the caller's.
-func TestRateLimitCountsRepeats(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		w := newWire(t).on("DELETE", keyPath, replyJSON(http.StatusBadGateway, "{}"), replyDone())
-		client := w.bareClient(palette.WithRateLimit(0.1, 1),
-			palette.WithRetry(palette.RetryPolicy{MaxRetries: 1, MinWait: 1, MaxWait: 1}))
-		require.NoError(t, client.APIKeys.Delete(t.Context(), keyUID))
-		assert.Equal(t, 10*time.Second, time.Since(start))
-	})
-}
-
-// All goroutines of a client share its limit.
-func TestRateLimitIsShared(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		w := newWire(t).on("DELETE", keyPath, replies(10, replyDone())...)
-		client := w.client(palette.WithRateLimit(1, 1))
-		var calls sync.WaitGroup
-		for range 10 {
-			calls.Go(func() { assert.NoError(t, client.APIKeys.Delete(t.Context(), keyUID)) })
-		}
-		calls.Wait()
-		assert.Equal(t, 9*time.Second, time.Since(start))
-	})
-}
-
-// A context that ends before the limit would let the request through ends the
-// call at once, and nothing is sent.
-func TestRateLimitBeyondTheDeadline(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWire(t).on("DELETE", keyPath, replyDone())
-		client := w.client(palette.WithRateLimit(0.1, 1))
-		require.NoError(t, client.APIKeys.Delete(t.Context(), keyUID))
-
-		ctx, cancel := context.WithTimeout(t.Context(), 9*time.Second)
-		defer cancel()
-		start := time.Now()
-		err := client.APIKeys.Delete(ctx, keyUID)
-
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.EqualError(t, err, "palette: apiKeys.delete: waiting for the rate limit: context deadline exceeded")
-		assert.Zero(t, time.Since(start))
-		assert.Len(t, w.lines(), 1)
-	})
-}
-
-func TestRateLimitEndsWithTheContext(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWire(t).on("DELETE", keyPath, replyDone())
-		client := w.client(palette.WithRateLimit(0.1, 1))
-		require.NoError(t, client.APIKeys.Delete(t.Context(), keyUID))
-
-		ctx, cancel := context.WithCancel(t.Context())
-		start := time.Now()
-		time.AfterFunc(time.Second, cancel)
-		err := client.APIKeys.Delete(ctx, keyUID)
-
-		require.ErrorIs(t, err, context.Canceled)
-		require.EqualError(t, err, "palette: apiKeys.delete: waiting for the rate limit: context canceled")
-		assert.Equal(t, time.Second, time.Since(start))
-		assert.Len(t, w.lines(), 1)
-	})
-}
-
-// silence is a server that never answers.
-func silence(req *http.Request) (*http.Response, error) {
-	<-req.Context().Done()
-	return nil, req.Context().Err()
-}
-
-// stalled is a body that never ends and says nothing.
-type stalled struct{ ctx context.Context }
-
-func (s stalled) Close() error { return nil }
-func (s stalled) Read([]byte) (int, error) {
-	<-s.ctx.Done()
-	return 0, s.ctx.Err()
-}
-
-func TestTimeoutBoundsAnAttempt(t *testing.T) {
-	t.Parallel()
-	stall := func(req *http.Request) (*http.Response, error) {
-		return &http.Response{
-			StatusCode: http.StatusOK, ContentLength: -1, Body: stalled{req.Context()}, Request: req,
-			Header: http.Header{"Content-Type": {"application/json"}},
-		}, nil
+	for _, c := range []*palette.Client{derived, client, derived} {
+		require.NoError(t, getKey(t, c))
+		assert.Equal(t, testBaseURL, c.BaseURL())
 	}
-	tests := []struct {
-		name  string
-		opts  []palette.Option
-		reply httpmock.Responder
-		want  time.Duration
-	}{
-		{"no answer", []palette.Option{palette.WithTimeout(2 * time.Second)}, silence, 2 * time.Second},
-		{"an answer without an end", []palette.Option{palette.WithTimeout(2 * time.Second)}, stall, 2 * time.Second},
-		{"by default", nil, silence, 30 * time.Second},
+
+	var keys []string
+	for _, req := range m.requests() {
+		keys = append(keys, req.Header.Get("ApiKey"))
+		assert.Equal(t, "tool/1 palette-apikeys-go/0.1.0", req.Header.Get("User-Agent"))
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
+	assert.Equal(t, []string{"another-credential", testKey, "another-credential"}, keys)
+	assert.Equal(t, 1, wrapped)
+	assert.Equal(t, 3, calls)
+}
+
+// newPipeClient returns a client whose connections lead to serve, in memory, and then to
+// a server that sends nothing more.
+func newPipeClient(t *testing.T, serve func(net.Conn), opts ...palette.Option) *palette.Client {
+	t.Helper()
+	rt := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		client, server := net.Pipe()
+		go func() {
+			serve(server)
+			_, _ = io.Copy(io.Discard, server) // until the client closes the connection
+		}()
+		return client, nil
+	}}
+	t.Cleanup(rt.CloseIdleConnections)
+	return newTestClient(t, rt, append(withFastRetries(3), opts...)...)
+}
+
+// newStallingClient returns a client of a server that sends only the start of a response, in
+// which %d is the status of a success.
+func newStallingClient(t *testing.T, op operation, start string, opts ...palette.Option) *palette.Client {
+	t.Helper()
+	return newPipeClient(t, func(conn net.Conn) {
+		req, err := http.ReadRequest(bufio.NewReader(conn))
+		assert.NoError(t, err)
+		readBody(t, req)
+		_, _ = io.WriteString(conn, strings.Replace(start, "%d", strconv.Itoa(op.success), 1))
+	}, append(opts, palette.WithBaseURL("http://127.0.0.1/prefix"))...)
+}
+
+func TestTimeouts(t *testing.T) {
+	t.Parallel()
+	stall := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		<-req.Context().Done()
+		return nil, req.Context().Err()
+	})
+	for name, opt := range map[string]palette.Option{
+		"WithTimeout": palette.WithTimeout(5 * time.Second),
+		"http.Client": palette.WithHTTPClient(&http.Client{Transport: stall, Timeout: 5 * time.Second}),
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				start := time.Now()
-				w := newWire(t).on("GET", keyPath, tt.reply)
-				_, err := w.client(tt.opts...).APIKeys.Get(t.Context(), keyUID)
+
+				err := getKey(t, newTestClient(t, stall, opt))
+
 				require.ErrorIs(t, err, context.DeadlineExceeded)
-				require.NoError(t, t.Context().Err(), "the caller's context goes on")
-				assert.Equal(t, tt.want, time.Since(start))
+				assert.Equal(t, 5*time.Second, time.Since(start))
 			})
 		})
 	}
 }
 
-// The timeout is each attempt's own; the context bounds them all.
-func TestContextBoundsTheCall(t *testing.T) {
+// In whatever phase its context ends, a call returns at once. The error is the context's, with
+// its cause, and ErrOutcomeUnknown only if Create was sent. A timeout ends only the attempt.
+func TestContextEndsInEveryPhase(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWire(t).on("GET", keyPath, replies(3, silence)...)
-		client := w.bareClient(palette.WithTimeout(2*time.Second),
-			palette.WithRetry(palette.RetryPolicy{MaxRetries: 100, MinWait: time.Second, MaxWait: time.Second}))
-		ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second) // 2+1+2+1+1
-		defer cancel()
-		start := time.Now()
-		_, err := client.APIKeys.Get(ctx, keyUID)
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.ErrorContains(t, err, "(3 attempts)")
-		assert.Equal(t, 7*time.Second, time.Since(start))
-	})
+	type newClient func(*testing.T, operation) *palette.Client
+	waitForKey := func(key string, err error) newClient {
+		return func(t *testing.T, _ operation) *palette.Client {
+			return newKeyFuncClient(t, newMock(t), func(ctx context.Context) (string, error) {
+				<-ctx.Done()
+				return key, err
+			})
+		}
+	}
+	dial := func(t *testing.T, _ operation) *palette.Client {
+		testEnd := make(chan struct{}) // net/http goes on dialing after the request has ended
+		t.Cleanup(func() { close(testEnd) })
+		return newTestClient(t, &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			<-testEnd
+			return nil, errConnRefused
+		}}, withFastRetries(3)...)
+	}
+	handshake := func(t *testing.T, _ operation) *palette.Client { return newPipeClient(t, func(net.Conn) {}) }
+	stall := func(start string) newClient {
+		return func(t *testing.T, op operation) *palette.Client { return newStallingClient(t, op, start) }
+	}
+	for _, tt := range []struct {
+		name   string
+		client newClient
+		sent   bool  // Create may have been processed
+		class  error // in addition to the context's
+	}{
+		{name: "credential", client: waitForKey("", io.EOF)},
+		{name: "credential that arrives too late", client: waitForKey(testKey, nil)},
+		{name: "dial", client: dial},
+		{name: "TLS handshake", client: handshake},
+		{name: "response", sent: true, client: stall("")},
+		{name: "header", sent: true, client: stall("HTTP/1.1 %d X\r\nContent-Ty")},
+		{name: "body", sent: true, client: stall("HTTP/1.1 %d X\r\nContent-Type: application/json\r\n\r\n{")},
+		{name: "body of an error", client: stall("HTTP/1.1 403 X\r\n\r\n{"), class: palette.ErrForbidden},
+		{name: "body of a temporary error", client: stall("HTTP/1.1 429 X\r\n\r\n{"), class: palette.ErrRateLimited},
+	} {
+		for _, op := range readingOperations() {
+			t.Run(tt.name+"/"+op.name, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					errShutdown, start := errors.New("shutting down"), time.Now()
+					canceled, cancel := context.WithCancelCause(t.Context())
+					time.AfterFunc(7*time.Second, func() { cancel(errShutdown) })
+					expired, stop := context.WithTimeout(t.Context(), 14*time.Second)
+					defer stop()
+
+					_, err := op.call(canceled, tt.client(t, op).APIKeys)
+
+					require.Equal(t, 7*time.Second, time.Since(start))
+					require.ErrorIs(t, err, context.Canceled)
+					require.ErrorIs(t, err, errShutdown)
+					require.NotContains(t, err.Error(), "retried")
+					requireAttempts(t, err, 1)
+					requireOutcomeUnknown(t, err, !op.idempotent() && tt.sent)
+
+					_, err = op.call(expired, tt.client(t, op).APIKeys)
+
+					require.Equal(t, 14*time.Second, time.Since(start))
+					require.ErrorIs(t, err, context.DeadlineExceeded)
+					requireOutcomeUnknown(t, err, !op.idempotent() && tt.sent)
+					if tt.class != nil {
+						require.ErrorIs(t, err, tt.class)
+					}
+					if !tt.sent {
+						return
+					}
+
+					_, err = op.call(t.Context(), tt.client(t, op).APIKeys) // ends with the default timeout
+					attempts := 4
+					if !op.idempotent() {
+						attempts = 1
+					}
+
+					require.Equal(t, time.Duration(14+attempts*30)*time.Second, time.Since(start).Round(time.Millisecond))
+					require.ErrorIs(t, err, context.DeadlineExceeded)
+					requireAttempts(t, err, attempts)
+					requireOutcomeUnknown(t, err, !op.idempotent())
+				})
+			})
+		}
+	}
 }
 
-// The Timeout of the caller's http.Client counts as well.
-func TestHTTPClientTimeoutIsHonored(t *testing.T) {
+func TestEndedContextSendsNothing(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		w := newWire(t).on("GET", keyPath, silence)
-		client, err := palette.NewClient(palette.WithAPIKey(wireKey), palette.WithBaseURL(wireBase), palette.WithRetry(palette.RetryPolicy{}),
-			palette.WithHTTPClient(&http.Client{Transport: w.mock, Timeout: 3 * time.Second}))
-		require.NoError(t, err)
-		_, err = client.APIKeys.Get(t.Context(), keyUID)
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.Equal(t, 3*time.Second, time.Since(start))
-	})
-}
+	for _, op := range operations() {
+		t.Run(op.name, func(t *testing.T) {
+			t.Parallel()
+			errShutdown := errors.New("shutting down")
+			canceled, cancel := context.WithCancelCause(t.Context())
+			cancel(errShutdown)
+			expired, stop := context.WithDeadline(t.Context(), time.Unix(0, 0))
+			defer stop()
+			client := newKeyFuncClient(t, newMock(t), func(context.Context) (string, error) {
+				t.Error("the credential was fetched")
+				return testKey, nil
+			})
 
-// ---- sharing ----
+			_, err := op.call(canceled, client.APIKeys)
 
-// A client is shared: no call mixes with another, and no data race is found.
-func TestConcurrentUse(t *testing.T) {
-	t.Parallel()
-	w := newWire(t)
-	w.mock.RegisterRegexpResponder("GET", regexp.MustCompile(`/tenant/v1/apiKeys/(.+)$`), func(req *http.Request) (*http.Response, error) {
-		uid := httpmock.MustGetSubmatch(req, 1)
-		if strings.HasPrefix(uid, "absent") {
-			return replyJSON(http.StatusNotFound, errorBody("ResourceNotFound", uid))(req)
-		}
-		return replyJSON(http.StatusOK, `{"metadata":{"uid":"`+uid+`"}}`)(req)
-	})
-	w.mock.RegisterResponder("POST", wireBase+"/v1/apiKeys", func(req *http.Request) (*http.Response, error) {
-		body, err := io.ReadAll(req.Body)
-		if err != nil {
-			return nil, err
-		}
-		name := strings.TrimSuffix(strings.TrimPrefix(string(body), `{"metadata":{"name":"`), `"}}`)
-		return replyJSON(http.StatusCreated, `{"apiKey":"key-`+name+`","uid":"uid-`+name+`"}`)(req)
-	})
-	client := w.client(palette.WithLogger(slog.New(slog.DiscardHandler)), palette.WithRateLimit(1e9, 1e9))
+			require.EqualError(t, err, "palette: "+op.op+": context canceled: shutting down")
+			require.ErrorIs(t, err, context.Canceled)
+			require.ErrorIs(t, err, errShutdown)
 
-	var callers sync.WaitGroup
-	for i := range 32 {
-		callers.Go(func() {
-			id := strings.Repeat("x", i+1)
-			for range 8 {
-				key, err := client.APIKeys.Get(t.Context(), id)
-				if assert.NoError(t, err) {
-					assert.Equal(t, id, key.Metadata.UID)
-				}
-				_, err = client.APIKeys.Get(t.Context(), "absent"+id)
-				assert.EqualError(t, err, "palette: apiKeys.get: 404 ResourceNotFound: absent"+id+" (ref ref-1, 1 attempt)")
-				created, err := client.APIKeys.Create(t.Context(), palette.CreateAPIKeyRequest{Metadata: palette.ObjectMeta{Name: id}})
-				if assert.NoError(t, err) {
-					assert.Equal(t, palette.CreateAPIKeyResponse{APIKey: palette.NewSecret("key-" + id), UID: "uid-" + id}, *created)
-				}
-			}
+			_, err = op.call(expired, client.APIKeys)
+
+			require.EqualError(t, err, "palette: "+op.op+": context deadline exceeded")
+			require.ErrorIs(t, err, context.DeadlineExceeded)
 		})
 	}
-	callers.Wait()
 }
 
-// As many goroutines as there are connections kept use them over and over, after
-// success and after an error.
-func TestConnectionsAreReused(t *testing.T) {
+func TestCookieJarIsHonored(t *testing.T) {
 	t.Parallel()
-	const goroutines, rounds = 64, 4
-	var dialed atomic.Int64
-	var arrived sync.WaitGroup
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		arrived.Done()
-		arrived.Wait() // all of a round are under way together
-		switch r.Method {
-		case http.MethodDelete:
-			w.WriteHeader(http.StatusNoContent)
-		case http.MethodGet:
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = io.WriteString(w, `{"items":[]}`)
-		default:
-			w.WriteHeader(http.StatusForbidden)
-			_, _ = io.WriteString(w, `{"code":"OperationForbidden"}`)
-		}
-	}))
-	srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			dialed.Add(1)
-		}
-	}
-	srv.Start()
-	defer srv.Close()
-	client, err := palette.NewClient(palette.WithAPIKey(wireKey), palette.WithBaseURL(srv.URL))
+	cookie := http.Header{"Content-Type": {"application/json"}, "Set-Cookie": {"route=a; Path=/"}}
+	m := newMock(t, respondWith(200, cookie, testKeyJSON), func(req *http.Request) (*http.Response, error) {
+		assert.Equal(t, "route=a", req.Header.Get("Cookie"))
+		return respond(200, testKeyJSON)(req)
+	})
+	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
-	call := func(i int) error {
-		var err error
-		switch i % 3 {
-		case 0:
-			err = client.APIKeys.Delete(t.Context(), keyUID)
-		case 1:
-			_, err = client.APIKeys.List(t.Context())
-		case 2:
-			if err = client.APIKeys.Revoke(t.Context(), keyUID); errors.Is(err, palette.ErrForbidden) {
-				return nil
-			}
-			err = fmt.Errorf("a refusal was wanted: %w", err)
-		}
-		return err
-	}
+	client := newTestClient(t, m, palette.WithHTTPClient(&http.Client{Transport: m, Jar: jar}))
 
-	for range rounds {
-		arrived.Add(goroutines)
-		var callers sync.WaitGroup
-		for i := range goroutines {
-			callers.Go(func() { assert.NoError(t, call(i)) })
+	require.NoError(t, getKey(t, client))
+	require.NoError(t, getKey(t, client))
+}
+
+func TestLogRecords(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		late := func(req *http.Request) (*http.Response, error) {
+			<-time.After(40 * time.Millisecond)
+			return respondError(503, "private", "private")(req)
 		}
-		callers.Wait()
+		m := newMock(t, late, failWith(errors.New("private")), failWith(context.DeadlineExceeded), respond(200, testKeyJSON))
+		var logged bytes.Buffer
+		withoutTime := func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}
+		handler := slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: withoutTime})
+		client := newTestClient(t, m, palette.WithMaxRetries(3), palette.WithBackoff(time.Second, time.Second),
+			palette.WithLogger(slog.New(handler)))
+
+		require.NoError(t, getKey(t, client))
+
+		const (
+			fields  = `"op":"apiKeys.get","method":"GET","path":"/v1/apiKeys/66e844c44bab2337f20c7471",`
+			request = `{"level":"DEBUG","msg":"palette: request",` + fields
+			retry   = `{"level":"WARN","msg":"palette: retrying request",` + fields
+		)
+		assert.Equal(t, []string{
+			request + `"status":503,"attempt":1,"duration":40000000}`,
+			retry + `"wait":1000000000,"reason":"status 503"}`,
+			request + `"status":0,"attempt":2,"duration":0}`,
+			retry + `"wait":1000000000,"reason":"no response"}`,
+			request + `"status":0,"attempt":3,"duration":0}`,
+			retry + `"wait":1000000000,"reason":"timeout"}`,
+			request + `"status":200,"attempt":4,"duration":0}`,
+		}, strings.Split(strings.TrimSpace(logged.String()), "\n"))
+	})
+}
+
+// In another process, so that every way to write to standard output or error counts.
+func TestNothingIsPrinted(t *testing.T) {
+	t.Parallel()
+	const variable = "PALETTE_TEST_NOTHING_IS_PRINTED"
+	if os.Getenv(variable) == "" {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestNothingIsPrinted$")
+		cmd.Env = append(os.Environ(), variable+"=1")
+		output, err := cmd.CombinedOutput()
+		require.NoError(t, err)
+		require.Empty(t, string(output))
+		return
 	}
-	assert.EqualValues(t, goroutines, dialed.Load())
+	both := func(req *http.Request) (*http.Response, error) {
+		resp, _ := busy(503)(req)
+		return resp, errors.New("a response and an error")
+	}
+	wrapper := withWrapper(func(_ http.RoundTripper, req *http.Request) (*http.Response, error) { return both(req) })
+	opts := append(withFastRetries(1), palette.WithBaseURL("http://palette.test"), palette.WithInsecureHTTP())
+	for _, client := range []*palette.Client{
+		newTestClient(t, roundTripFunc(both), opts...),
+		newTestClient(t, roundTripFunc(respond(200, "<html>")), opts...),
+		newTestClient(t, newMock(t), append(opts, wrapper)...),
+	} {
+		for _, op := range operations() {
+			_, _ = op.call(t.Context(), client.APIKeys)
+		}
+	}
+	os.Exit(0) // before the test binary prints its result
+}
+
+func TestNoExportedDeclarationMentionsResty(t *testing.T) {
+	t.Parallel()
+
+	docs, err := exec.CommandContext(t.Context(), "go", "doc", "-all", ".").Output()
+
+	require.NoError(t, err)
+	assert.Contains(t, string(docs), "\nfunc NewClient(opts ...Option) (*Client, error)\n")
+	assert.NotContains(t, string(docs), "resty.")
+}
+
+// More goroutines than connections are allowed, in several rounds. On a busy machine, net/http
+// closes a few connections that it could use again.
+func TestConnectionsAreLimitedAndReused(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		http2            bool
+		inFlight, dialed int64 // maximums
+	}{"HTTP/1.1": {false, 64, 256}, "HTTP/2": {true, 128, 8}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var total, inFlight atomic.Int64
+			enough := make(chan struct{})
+			server, conns := startServer(t, tt.http2, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				assert.LessOrEqual(t, inFlight.Add(1), tt.inFlight)
+				defer inFlight.Add(-1)
+				if r.Method == "GET" {
+					if total.Add(1) == 64 {
+						close(enough)
+					}
+					<-enough
+				}
+				http.Error(w, "text", 403)
+			}))
+			client := newNetworkClient(t, server)
+			require.Error(t, client.APIKeys.Delete(t.Context(), testUID)) // over HTTP/2, this connection is enough
+
+			for range 10 {
+				var callers sync.WaitGroup
+				for range 128 {
+					callers.Go(func() { assert.ErrorIs(t, getKey(t, client), palette.ErrForbidden) })
+				}
+				callers.Wait()
+			}
+
+			assert.LessOrEqual(t, conns.dialed.Load(), tt.dialed)
+		})
+	}
+}
+
+// breakingProxy breaks a third of the responses of a server, before or after the work.
+type breakingProxy struct {
+	server http.Handler
+
+	mu     sync.Mutex
+	random *rand.Rand
+	broken map[string]int // by fault
+}
+
+var proxyFaults = []string{"cut before", "cut after", "status before", "status after", "429", "truncate"}
+
+func (p *breakingProxy) choose() (fault string, status int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.random.IntN(3) > 0 {
+		return "", 0
+	}
+	fault = proxyFaults[p.random.IntN(len(proxyFaults))]
+	p.broken[fault]++
+	return fault, []int{500, 502, 503, 504}[p.random.IntN(4)]
+}
+
+// ServeHTTP panics to close the connection, or to reset the HTTP/2 stream.
+func (p *breakingProxy) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	fault, status := p.choose()
+	lost := httptest.NewRecorder()
+	switch fault {
+	case "":
+		p.server.ServeHTTP(w, req)
+		return
+	case "cut after", "status after", "truncate":
+		p.server.ServeHTTP(lost, req)
+	}
+	switch fault {
+	case "cut before", "cut after":
+		panic(http.ErrAbortHandler)
+	case "429":
+		status = 429
+	case "truncate":
+		if lost.Body.Len() > 0 {
+			w.Header().Set("Content-Type", lost.Header().Get("Content-Type"))
+			w.WriteHeader(lost.Code)
+			_, _ = w.Write(lost.Body.Next(lost.Body.Len() / 2))
+		}
+		panic(http.ErrAbortHandler)
+	}
+	http.Error(w, "text", status)
+}
+
+// knowledge is what callers were told about a key.
+type knowledge struct{ uid, exists, text string } // exists is "yes" or "no"; "" means: not known
+
+// useKey creates a key, changes it, perhaps deletes it, and returns what is known then.
+func useKey(t *testing.T, s *palette.APIKeysService, random *rand.Rand, name string) knowledge {
+	t.Helper()
+	meta := func(text string) palette.ObjectMetaInput {
+		return palette.ObjectMetaInput{Name: name, Annotations: map[string]string{"description": text}}
+	}
+	created, err := s.Create(t.Context(), palette.CreateAPIKeyRequest{Metadata: meta("first")})
+	if errors.Is(err, palette.ErrOutcomeUnknown) {
+		return knowledge{}
+	} else if err != nil {
+		assert.ErrorIs(t, err, palette.ErrRateLimited) // with every other fault, the key may exist
+		return knowledge{exists: "no"}
+	}
+	k := knowledge{uid: created.UID, exists: "yes", text: "first"}
+	if random.IntN(2) == 0 {
+		k.text = "second"
+		if s.Update(t.Context(), k.uid, palette.UpdateAPIKeyRequest{Metadata: meta("second")}) != nil {
+			k.text = ""
+		}
+	}
+	if found, err := s.FindByName(t.Context(), name); err == nil && assert.Len(t, found, 1) {
+		assert.Equal(t, k.uid, found[0].Metadata.UID)
+	}
+	if random.IntN(2) == 0 {
+		k.exists = "no"
+		if err := s.Delete(t.Context(), k.uid); err != nil {
+			assert.NotErrorIs(t, err, palette.ErrNotFound) // an earlier attempt has deleted it
+			k.exists = ""
+		}
+	}
+	return k
+}
+
+// TestChaos runs 64 goroutines against a server that breaks a third of its responses. At the
+// end, the stored keys agree with what the callers were told, and no connection is left.
+func TestChaos(t *testing.T) {
+	t.Parallel()
+	for name, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stored := palettetest.NewServer(palettetest.WithKeyLimit(0))
+			t.Cleanup(stored.Close)
+			proxy := &breakingProxy{server: stored, random: rand.New(rand.NewPCG(4, 2)), broken: map[string]int{}}
+			server, conns := startServer(t, http2, proxy)
+			client := newNetworkClient(t, server, append(withFastRetries(6), palette.WithAPIKey(stored.APIKey),
+				withWrapper(http.RoundTripper.RoundTrip))...) // hides the transport from http.Client
+
+			var told sync.Map // knowledge by name
+			var callers sync.WaitGroup
+			for i := range 64 {
+				callers.Go(func() {
+					random := rand.New(rand.NewPCG(uint64(i), 7))
+					for n := range 3 {
+						name := fmt.Sprintf("%d-%d", i, n)
+						told.Store(name, useKey(t, client.APIKeys, random, name))
+					}
+				})
+			}
+			callers.Wait()
+
+			byName := map[string]palettetest.Key{}
+			for _, key := range stored.Keys() {
+				assert.NotContains(t, byName, key.Name, "created twice")
+				byName[key.Name] = key
+			}
+			for name, value := range told.Range {
+				key, exists := byName[name.(string)]
+				k := value.(knowledge)
+				assert.Contains(t, []any{"", map[bool]string{true: "yes", false: "no"}[exists]}, k.exists, name)
+				if exists && k.uid != "" {
+					assert.Equal(t, k.uid, key.UID, name)
+					assert.Contains(t, []string{"", key.Annotations["description"]}, k.text, name)
+				}
+			}
+			for _, fault := range proxyFaults {
+				assert.Greater(t, proxy.broken[fault], 5, "%s: the test proves little", fault)
+			}
+			closed := func() bool {
+				client.CloseIdleConnections() // each time: a connection may become idle later
+				return conns.open.Load() == 0
+			}
+			require.Eventually(t, closed, 30*time.Second, time.Millisecond) // net/http closes them after 50
+		})
+	}
+}
+
+// FuzzResponse sends any response to all operations: each returns a result or an error that
+// is safe to print.
+func FuzzResponse(f *testing.F) {
+	const echo = `"` + testKey + `"`
+	for _, op := range operations() {
+		f.Add(uint16(op.success), "application/json", "", op.response)
+	}
+	f.Add(uint16(200), "application/json", "", `{"items":[{"metadata":{"uid":`+echo+`},"spec":{"expiry":7}}]}`)
+	f.Add(uint16(201), "application/json", "", `{"apiKey":7,"uid":`+echo+`}`)
+	f.Add(uint16(401), "application/json", "", `{"code":"X","message":`+echo+`,"details":[`+echo+`]}`)
+	f.Add(uint16(422), "application/json", "", `{"code":1e400,"message":"\ud800\u2028","ref":{}}`)
+	f.Add(uint16(429), testKey, "Sat, 01 Jan 2000 00:00:00 GMT", "\xff\xfe")
+	f.Add(uint16(503), "text/html", "99999999999999999999", "<html>")
+	f.Fuzz(func(t *testing.T, status uint16, contentType, retryAfter, body string) {
+		header := http.Header{"Content-Type": {contentType}, "Retry-After": {retryAfter}, "Location": {body}}
+		for _, op := range operations() {
+			client := newTestClient(t, roundTripFunc(respondWith(int(status%1000), header, body)))
+
+			result, err := op.call(t.Context(), client.APIKeys)
+
+			if err == nil {
+				require.EqualValues(t, op.success, status%1000)
+				continue
+			}
+			require.Nil(t, result)
+			text := err.Error()
+			require.True(t, strings.HasPrefix(text, "palette: "+op.op+": "), text)
+			require.Less(t, len([]rune(text)), 2000)
+			require.True(t, utf8.ValidString(text))
+			require.False(t, strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }), "%q", text)
+			if apiErr, ok := errors.AsType[*palette.APIError](err); ok {
+				require.GreaterOrEqual(t, apiErr.RetryAfter, time.Duration(0))
+				encoded, err := json.Marshal(apiErr) //nolint:musttag // as a user may do
+				require.NoError(t, err)
+				text += string(encoded)
+			}
+			require.NotContains(t, text, testKey)
+		}
+	})
 }

@@ -1,18 +1,10 @@
 package palette_test
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,349 +15,193 @@ import (
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 )
 
-// Every redirect is refused: neither the place it points to nor the server itself
-// gets another request, and what a Location may hold of secrets is not repeated.
-func TestRedirectIsNeverFollowed(t *testing.T) {
-	t.Parallel()
-	const secret = "LOCATION-SECRET"
-
-	var stolen atomic.Int64 // connections to anywhere but the server
-	attacker, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = attacker.Close() })
-	go func() {
-		for {
-			conn, err := attacker.Accept()
-			if err != nil {
-				return
-			}
-			stolen.Add(1)
-			_ = conn.Close()
-		}
-	}()
-
-	var requests atomic.Int64
-	var status atomic.Int64
-	var location atomic.Value
-	victim := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		requests.Add(1)
-		if target := location.Load().(string); target != "" {
-			w.Header()["Location"] = []string{target}
-		}
-		w.WriteHeader(int(status.Load()))
-		if status.Load() == 302 {
-			_, _ = fmt.Fprintf(w, "Found. Redirecting to %s", location.Load()) // as Express does
-		}
-	}))
-	t.Cleanup(victim.Close)
-	victimAddr := victim.Listener.Addr().String()
-
-	// Whatever is dialled beside the server is the attacker, who would be trusted.
-	transport := &http.Transport{
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // the attacker shall have every chance
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			if addr != victimAddr {
-				addr = attacker.Addr().String()
-			}
-			return new(net.Dialer).DialContext(ctx, network, addr)
-		},
-	}
-	t.Cleanup(transport.CloseIdleConnections)
-	probe, err := transport.DialContext(context.Background(), "tcp", "attacker.test:443")
-	require.NoError(t, err)
-	_, _ = io.ReadAll(probe)
-	require.EqualValues(t, 1, stolen.Swap(0), "the attacker cannot be reached: the test would prove nothing")
-
-	asked := func(*http.Request, []*http.Request) error {
-		t.Error("CheckRedirect was asked")
-		return nil
-	}
-	client := attackSetup{url: victim.URL + attackPrefix, retry: attackTwice, more: []palette.Option{
-		palette.WithHTTPClient(&http.Client{Transport: transport, CheckRedirect: asked}),
-	}}.client(t)
-
-	locations := map[string]string{ // and what remains of them
-		"https://attacker.test/steal?token=" + secret:         "https://attacker.test/steal",
-		"http://attacker.test/steal#" + secret:                "http://attacker.test/steal",
-		"http://user:" + secret + "@attacker.test/steal":      "http://attacker.test/steal",
-		"//attacker.test/steal?" + secret:                     "//attacker.test/steal",
-		"http://127.0.0.1:1/steal?" + secret:                  "http://127.0.0.1:1/steal",
-		"https://" + victimAddr + attackPrefix + "?" + secret: "https://" + victimAddr + attackPrefix,
-		victim.URL + attackPrefix + "/v1/apiKeys?" + secret:   victim.URL + attackPrefix + "/v1/apiKeys",
-		attackPrefix + "/v1/apiKeys/other?" + secret:          attackPrefix + "/v1/apiKeys/other",
-		"?" + secret:                          "",
-		"http://[::1?" + secret:               "",
-		"%zz?" + secret:                       "",
-		"http://attacker.test:port?" + secret: "",
-		"mailto:" + secret:                    "",
-		"":                                    "",
-	}
-	for code := 300; code <= 308; code++ {
-		status.Store(int64(code))
-		for target, remains := range locations {
-			location.Store(target)
-			for _, call := range attackCalls() {
-				requests.Store(0)
-				nothing, err := call.do(t.Context(), client.APIKeys)
-				where := fmt.Sprintf("%s, %d to %q", call.name, code, target)
-
-				var apiErr *palette.APIError
-				require.ErrorAs(t, err, &apiErr, where)
-				require.True(t, attackIs(t, err, palette.ErrRedirect), where)
-				require.True(t, nothing, where)
-				require.EqualValues(t, 1, requests.Load(), "requests of %s", where)
-				require.Zero(t, stolen.Load(), "connections to the attacker by %s", where)
-				require.Equal(t, code, apiErr.StatusCode)
-				require.Equal(t, remains, apiErr.Location, where)
-				require.NotContains(t, fmt.Sprintf("%v %#v", err, err), secret, where)
-			}
-		}
-	}
-	attackNoLeak(t, func() error { _, err := client.APIKeys.Get(t.Context(), attackUID); return err }(), attackKey, secret)
+// validKeys are API keys with several lengths and alphabets, which are not documented.
+var validKeys = []string{
+	"k",
+	"0123456789abcdefABCDEF9876543210",
+	"q83vEjRWeJq83vEjRWeJq83vEjRWeJ+/q83vEjRWeA8=",
+	`Qz7+k/4(x.*)[y]^$|w{2}\J"t&<'>=%20~`,
+	"ключ-schlüssel-鍵",
 }
 
-// The header goes out as the caller gave it, in one header only, and nowhere but there.
-func TestCredentialIsInItsHeaderAlone(t *testing.T) {
+// keyFunc is a function for WithAPIKeyFunc.
+type keyFunc func(context.Context) (string, error)
+
+// returns returns a keyFunc that returns key.
+func returns(key string) keyFunc {
+	return func(context.Context) (string, error) { return key, nil }
+}
+
+// newFuncClient returns a client as newTestClient does, with f instead of an API key.
+func newFuncClient(t *testing.T, rt http.RoundTripper, f keyFunc, opts ...palette.Option) *palette.Client {
+	t.Helper()
+	client, err := palette.NewClient(append([]palette.Option{
+		palette.WithAPIKeyFunc(f), palette.WithBaseURL(testBaseURL), palette.WithHTTPClient(&http.Client{Transport: rt}),
+		palette.WithMaxRetries(0), palette.WithoutRateLimit(),
+	}, opts...)...)
+	require.NoError(t, err)
+	return client
+}
+
+func TestCredentialIsSentAsGivenInOneHeader(t *testing.T) {
 	t.Parallel()
-	for _, key := range attackKeys {
-		for header, credential := range map[string]palette.Option{
-			"Apikey":        palette.WithAPIKey(key),
-			"Authorization": palette.WithAuthToken(key),
+	for _, value := range validKeys {
+		for name, tt := range map[string]struct {
+			option palette.Option
+			header string
+		}{
+			"WithAPIKey":     {palette.WithAPIKey(value), "Apikey"},
+			"WithAPIKeyFunc": {palette.WithAPIKeyFunc(returns(value)), "Apikey"},
+			"WithAuthToken":  {palette.WithAuthToken(value), "Authorization"},
 		} {
-			rt := attackTrip(func(req *http.Request) (*http.Response, error) {
-				assert.Equal(t, []string{key}, req.Header[header])
-				rest := req.Header.Clone()
-				delete(rest, header)
-				assert.NotContains(t, fmt.Sprint(rest, req.URL, req.Host, req.Form, req.Trailer), key)
-				return attackReply(204, "", ""), nil
+			t.Run(name+" "+value, func(t *testing.T) {
+				t.Parallel()
+
+				header := sentBy(t, tt.option).Header
+
+				want := http.Header{tt.header: {value}, "Accept": {"application/json"}, "User-Agent": header["User-Agent"]}
+				assert.Equal(t, want, header)
 			})
-			client := attackSetup{key: "-", rt: rt, more: []palette.Option{credential}}.client(t)
-			require.NoError(t, client.APIKeys.Delete(t.Context(), attackUID))
 		}
 	}
 }
 
-func TestCredentialFunctionThatFailsSendsNothing(t *testing.T) {
+func TestInvalidCredential(t *testing.T) {
 	t.Parallel()
-	vault := errors.New("vault is sealed")
-	for _, call := range attackCalls() {
-		var asked, sent atomic.Int64
-		client := attackSetup{
-			key: "-", retry: attackTwice,
-			rt: attackTrip(func(*http.Request) (*http.Response, error) {
-				sent.Add(1)
-				return attackReply(204, "", ""), nil
-			}),
-			more: []palette.Option{palette.WithAPIKeyFunc(func(context.Context) (string, error) {
-				asked.Add(1)
-				return attackKey, vault // the key must not be taken, nor shown
-			})},
-		}.client(t)
-		nothing, err := call.do(t.Context(), client.APIKeys)
-		require.ErrorIs(t, err, vault, call.name)
-		attackIs(t, err)
-		attackNoLeak(t, err)
-		assert.True(t, nothing)
-		assert.EqualValues(t, 1, asked.Load(), "%s: it would only fail again", call.name)
-		assert.Zero(t, sent.Load(), call.name)
+	for want, values := range map[string][]string{
+		"the credential is empty": {""},
+		whiteSpace: {
+			" ", "pass-word\n", "\tpass-word", "pass-word\r\nX-Evil: 1", "Bearer pass-word", "pass-word\u0085",
+			"pass-word\u00a0", "pass\u2028word", "pass-word\x00 ",
+		},
+		"the credential contains a control character": {"pass-word\x00", "\x7fpass-word", "pass\u009fword"},
+	} {
+		for _, value := range values {
+			t.Run(fmt.Sprintf("%q", value), func(t *testing.T) {
+				t.Parallel()
+
+				requireInvalidOptions(t, "WithAPIKey is invalid: "+want, palette.WithAPIKey(value))
+				requireInvalidOptions(t, "WithAuthToken is invalid: "+want, palette.WithAuthToken(value))
+				funcErr := getKey(t, newFuncClient(t, newMock(t), returns(value), withFastRetries(3)...))
+				derived, derivedErr := newTestClient(t, newMock(t)).WithAPIKey(value)
+
+				require.EqualError(t, funcErr, "palette: apiKeys.get: credential: "+want+" (host palette.test, 1 attempt)")
+				require.EqualError(t, derivedErr, "palette: Client.WithAPIKey: invalid argument: "+want)
+				require.ErrorIs(t, derivedErr, palette.ErrInvalidArgument)
+				assert.Nil(t, derived)
+				assert.NotContains(t, printed(errors.Join(funcErr, derivedErr)), "pass-word")
+			})
+		}
 	}
 }
 
-func TestCredentialFunctionErrorDoesNotShowTheKey(t *testing.T) {
+func TestExactlyOneCredentialIsNeeded(t *testing.T) {
 	t.Parallel()
-	client := attackSetup{key: "-", more: []palette.Option{palette.WithAPIKeyFunc(func(context.Context) (string, error) {
-		return attackKey, fmt.Errorf("not yet valid: %s", attackKey)
-	})}}.client(t)
-	err := client.APIKeys.Delete(t.Context(), attackUID)
-	require.ErrorContains(t, err, "not yet valid: [REDACTED]")
-	attackNoLeak(t, err)
-}
+	key, token, f := palette.WithAPIKey("pass-word"), palette.WithAuthToken("pass-word"), palette.WithAPIKeyFunc(returns("pass-word"))
+	for want, opts := range map[string][]palette.Option{
+		"WithAPIKeyFunc is invalid: the argument is nil":                                {palette.WithAPIKeyFunc(nil)},
+		"credential: more than one is given: WithAPIKey, WithAuthToken":                 {token, key},
+		"credential: more than one is given: WithAPIKey, WithAPIKeyFunc":                {key, f},
+		"credential: more than one is given: WithAPIKeyFunc, WithAuthToken":             {f, token},
+		"credential: more than one is given: WithAPIKey, WithAPIKeyFunc, WithAuthToken": {token, f, key, key},
+		"credential: none is given: use WithAPIKey, WithAPIKeyFile, WithAPIKeyFunc, WithAuthToken or WithAuthTokenFunc, " +
+			"or WithEnv with PALETTE_API_KEY, PALETTE_API_KEY_FILE or PALETTE_AUTH_TOKEN set": {nil, palette.WithBaseURL(testBaseURL)},
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
 
-func TestCredentialFunctionIsBoundByTheAttempt(t *testing.T) {
-	t.Parallel()
-	for _, call := range attackCalls() {
-		synctest.Test(t, func(t *testing.T) {
-			asked, sent := 0, 0
-			client := attackSetup{
-				key: "-", retry: attackTwice,
-				rt: attackTrip(func(*http.Request) (*http.Response, error) {
-					sent++
-					return attackReply(204, "", ""), nil
-				}),
-				more: []palette.Option{
-					palette.WithTimeout(3 * time.Second),
-					palette.WithAPIKeyFunc(func(ctx context.Context) (string, error) {
-						asked++
-						<-ctx.Done()
-						return attackKey, nil // too late
-					}),
-				},
-			}.client(t)
-			start := time.Now()
-			_, err := call.do(t.Context(), client.APIKeys)
-			attackIs(t, err, context.DeadlineExceeded)
-			attackNoLeak(t, err)
-			assert.Equal(t, 3*time.Second, time.Since(start))
-			assert.Equal(t, 1, asked, call.name)
-			assert.Zero(t, sent, "%s was sent after its attempt was over", call.name)
+			requireInvalidOptions(t, want, opts...)
 		})
 	}
 }
 
-func TestCredentialFunctionWithAnInvalidKeySendsNothing(t *testing.T) {
+func TestAPIKeyFuncIsCalledBeforeEachAttempt(t *testing.T) {
 	t.Parallel()
-	for _, key := range []string{
-		"", " ", "secret-part\n", "\nsecret-part", "secret-part\r\nX-Evil: 1", "Bearer secret-part", "secret-part\x00",
-		"secret\tpart", "secret-part\x7f", "secret-part\u0085", "secret-part\u00a0", "secret-part\u2028", "\u009fsecret-part",
-	} {
-		sent := 0
-		client := attackSetup{
-			key: "-", retry: attackTwice,
-			rt: attackTrip(func(*http.Request) (*http.Response, error) {
-				sent++
-				return attackReply(204, "", ""), nil
-			}),
-			more: []palette.Option{palette.WithAPIKeyFunc(func(context.Context) (string, error) { return key, nil })},
-		}.client(t)
-		err := client.APIKeys.Delete(t.Context(), attackUID)
-		require.ErrorContains(t, err, "credential", "%q was taken", key)
-		assert.Zero(t, sent, "%q was sent", key)
-		assert.NotContains(t, attackForms(err), "secret-part")
+	synctest.Test(t, func(t *testing.T) {
+		type callerKey struct{}
+		ctx := context.WithValue(t.Context(), callerKey{}, "caller")
+		m := newMock(t, respond(503, ""), respond(503, ""), respondError(403, "Forbidden", "not rotated-key-3"))
+		calls := 0
+		client := newFuncClient(t, m, func(ctx context.Context) (string, error) {
+			calls++
+			deadline, _ := ctx.Deadline()
+			assert.Equal(t, 3*time.Second, time.Until(deadline))
+			assert.Equal(t, "caller", ctx.Value(callerKey{}))
+			return fmt.Sprintf("rotated-key-%d", calls), nil
+		}, palette.WithTimeout(3*time.Second), palette.WithMaxRetries(2))
 
-		_, err = palette.NewClient(palette.WithAPIKey(key))
-		require.ErrorIs(t, err, palette.ErrInvalidArgument, "%q was taken", key)
-		assert.NotContains(t, attackForms(err), "secret-part")
-	}
+		err := client.APIKeys.Delete(ctx, testUID)
+
+		require.ErrorContains(t, err, "403 Forbidden: not [REDACTED] (")
+		var sent []string
+		for _, req := range m.requests() {
+			sent = append(sent, req.Header.Get("ApiKey"))
+		}
+		assert.Equal(t, []string{"rotated-key-1", "rotated-key-2", "rotated-key-3"}, sent)
+	})
 }
 
-// A key that is rotated while a call waits to be sent again is the new one then.
-func TestCredentialFunctionIsAskedAtEveryAttempt(t *testing.T) {
+func TestAPIKeyFuncErrorEndsTheCall(t *testing.T) {
 	t.Parallel()
-	const oldKey, newKey = "old/key+1", "new/key+2"
-	for _, call := range attackCalls() {
-		asked := 0
-		var got []string
-		client := attackSetup{
-			key: "-", retry: attackTwice,
-			rt: attackTrip(func(req *http.Request) (*http.Response, error) {
-				got = append(got, req.Header.Get("ApiKey"))
-				if len(got) == 1 {
-					return attackReply(429, "", ""), nil
-				}
-				return attackReply(401, "application/json", `{"code":"C","message":"not this one: `+newKey+`"}`), nil
-			}),
-			more: []palette.Option{palette.WithAPIKeyFunc(func(context.Context) (string, error) {
-				asked++
-				return map[int]string{1: oldKey, 2: newKey}[asked], nil
-			})},
-		}.client(t)
-		_, err := call.do(t.Context(), client.APIKeys)
-		attackIs(t, err, palette.ErrUnauthorized)
-		assert.Equal(t, []string{oldKey, newKey}, got, call.name)
-		assert.Equal(t, "palette: "+call.op+": 401 C: not this one: [REDACTED] (2 attempts)", err.Error())
-		attackNoLeak(t, err, oldKey, newKey)
-	}
-}
+	for _, op := range operations() {
+		t.Run(op.name, func(t *testing.T) {
+			t.Parallel()
+			errVault := errors.New("vault is sealed")
+			calls := 0
+			client := newFuncClient(t, newMock(t), func(context.Context) (string, error) {
+				calls++
+				return testKey, errVault
+			}, withFastRetries(3)...)
 
-// Over plain http the key would be readable on the way: only this machine is safe.
-func TestCredentialIsNotSentInTheClear(t *testing.T) {
-	t.Parallel()
-	for _, host := range []string{
-		"palette.test", "10.0.0.1", "127.0.0.1.attacker.test", "localhost.attacker.test", "localhost@attacker.test",
-		"0.0.0.0", "[2001:db8::1]", "2130706433", "0x7f.1", "127.1",
-	} {
-		_, err := palette.NewClient(palette.WithAPIKey(attackKey), palette.WithBaseURL("http://"+host))
-		require.ErrorIs(t, err, palette.ErrInvalidArgument, host)
-	}
-	for _, host := range []string{"127.0.0.1", "127.9.9.9:8080", "[::1]", "localhost:80"} {
-		_, err := palette.NewClient(palette.WithAPIKey(attackKey), palette.WithBaseURL("http://"+host))
-		require.NoError(t, err, host)
-	}
-}
+			result, err := op.call(t.Context(), client.APIKeys)
 
-// Over every door into NewClient: what it refuses, it does not quote.
-func TestRefusedOptionsDoNotShowSecrets(t *testing.T) {
-	t.Parallel()
-	const secret = "OPTION-SECRET"
-	for _, opts := range [][]palette.Option{
-		{palette.WithAPIKey(secret + "\n")},
-		{palette.WithAuthToken("Bearer " + secret)},
-		{palette.WithAPIKey(secret), palette.WithAuthToken(secret)},
-		{palette.WithAPIKey(secret), palette.WithAPIKey(secret)},
-		{palette.WithAPIKey(secret), palette.WithBaseURL("https://user:" + secret + "@palette.test")},
-		{palette.WithAPIKey(secret), palette.WithBaseURL("https://palette.test/?key=" + secret)},
-		{palette.WithAPIKey(secret), palette.WithBaseURL("https://palette.test/#" + secret)},
-		{palette.WithAPIKey(secret), palette.WithBaseURL("https://palette.test:" + secret)},
-		{palette.WithAPIKey(secret), palette.WithBaseURL("ftp://" + secret)},
-		{palette.WithAPIKey(secret), palette.WithBaseURL("https://%zz" + secret)},
-		{palette.WithAPIKey(secret), palette.WithTimeout(-1)},
-	} {
-		client, err := palette.NewClient(opts...)
-		require.ErrorIs(t, err, palette.ErrInvalidArgument)
-		assert.Nil(t, client)
-		attackNoLeak(t, err, secret)
-		assert.True(t, strings.HasPrefix(err.Error(), "palette: NewClient: "), err)
-	}
-}
-
-// A function that fetches the key over HTTP connects with the attempt's context. Its
-// connections say nothing about what was sent to Palette.
-func TestConnectionsOfTheCredentialFunctionAreNoneOfTheAttempt(t *testing.T) {
-	t.Parallel()
-	vault := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, attackKey) }))
-	t.Cleanup(vault.Close)
-	fetchFrom := func(url string) palette.Option {
-		return palette.WithAPIKeyFunc(func(ctx context.Context) (string, error) {
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-			if err != nil {
-				return "", err
-			}
-			resp, err := new(http.Client).Do(req)
-			if err != nil {
-				return attackKey, nil // the one it had
-			}
-			defer resp.Body.Close()
-			key, err := io.ReadAll(resp.Body)
-			return string(key), err
+			require.ErrorIs(t, err, errVault)
+			require.NotErrorIs(t, err, palette.ErrOutcomeUnknown)
+			require.EqualError(t, err, "palette: "+op.op+": credential: vault is sealed (host palette.test, 1 attempt)")
+			assert.Nil(t, result)
+			assert.Equal(t, 1, calls)
 		})
 	}
-	create := attackCalls()[0]
+}
 
-	t.Run("the function connects and Palette refuses: nothing was sent", func(t *testing.T) {
-		t.Parallel()
-		client := attackSetup{key: "-", url: attackRefused, retry: attackTwice, more: []palette.Option{fetchFrom(vault.URL)}}.client(t)
-		_, err := create.do(t.Context(), client.APIKeys)
+func TestNoRequestIsSentAfterAPIKeyFuncTimesOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := newFuncClient(t, newMock(t), func(ctx context.Context) (string, error) {
+			<-ctx.Done()
+			return testKey, nil
+		})
+
+		_, err := createKey(t, client)
+
+		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.NotErrorIs(t, err, palette.ErrOutcomeUnknown)
-		require.ErrorContains(t, err, "3 attempts")
-	})
-	t.Run("the function is refused and Palette may have the request: not sent again", func(t *testing.T) {
-		t.Parallel()
-		sent := 0
-		client := attackSetup{key: "-", retry: attackTwice, more: []palette.Option{fetchFrom(attackRefused)}, rt: attackTrip(func(*http.Request) (*http.Response, error) {
-			sent++
-			return nil, io.ErrUnexpectedEOF
-		})}.client(t)
-		_, err := create.do(t.Context(), client.APIKeys)
-		require.ErrorIs(t, err, palette.ErrOutcomeUnknown)
-		assert.Equal(t, 1, sent)
 	})
 }
 
-// A key that is given as a uid by mistake would be in the path, which everybody logs.
-func TestCredentialGivenAsAUIDIsNotSent(t *testing.T) {
+func TestClientWithAPIKey(t *testing.T) {
 	t.Parallel()
-	const key = "0123456789abcdefABCDEF9876543210"
-	var log bytes.Buffer
-	client := attackSetup{key: key, rt: attackTrip(func(*http.Request) (*http.Response, error) {
-		t.Error("it was sent")
-		return attackReply(204, "", ""), nil
-	}), more: []palette.Option{palette.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))}}.client(t)
-	err := client.APIKeys.Delete(t.Context(), key)
-	require.ErrorContains(t, err, "given as a uid")
-	attackNoLeak(t, err, key)
-	assert.NotEmpty(t, log.String())
-	assert.NotContains(t, log.String(), key)
+	wrapped := 0
+	wrapper := palette.WithTransportWrapper(func(rt http.RoundTripper) http.RoundTripper {
+		wrapped++
+		return rt
+	})
+	m := newMock(t, respond(503, ""), respond(200, testKeyJSON), respond(200, testKeyJSON))
+	client, err := palette.NewClient(append(withFastRetries(1), palette.WithAuthToken("a-token"), wrapper,
+		palette.WithBaseURL(testBaseURL), palette.WithHTTPClient(&http.Client{Transport: m}), palette.WithUserAgent("tool/1"))...)
+	require.NoError(t, err)
 
-	client = attackSetup{key: key, rt: attackTrip(func(*http.Request) (*http.Response, error) { return attackReply(204, "", ""), nil })}.client(t)
-	require.NoError(t, client.APIKeys.Delete(t.Context(), "a"+key), "a uid that ends like the key is another word")
+	derived, err := client.WithAPIKey("other-key")
+	require.NoError(t, err)
+	require.NoError(t, getKey(t, derived))
+	require.NoError(t, getKey(t, client))
+
+	var sent []string
+	for _, req := range m.requests() {
+		sent = append(sent, req.Header.Get("ApiKey")+" "+req.Header.Get("Authorization"))
+		assert.Regexp(t, "^tool/1 ", req.Header.Get("User-Agent"))
+	}
+	assert.Equal(t, []string{"other-key ", "other-key ", " a-token"}, sent)
+	assert.Equal(t, testBaseURL, derived.BaseURL())
+	assert.Equal(t, 1, wrapped)
 }

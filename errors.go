@@ -1,99 +1,116 @@
 package palette
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/net/html"
 )
 
-// The kinds of failure, to be asked for with errors.Is.
+// The classes of errors. Use errors.Is to test for them.
 var (
-	// ErrInvalidArgument is an argument or an option that makes no sense. Nothing was sent.
+	// ErrInvalidArgument reports an invalid argument or option. No request was sent.
 	ErrInvalidArgument = errors.New("palette: invalid argument")
-	// ErrBadRequest is status 400 or 422: the server refuses what the request says.
+	// ErrBadRequest reports the status 400 or 422.
 	ErrBadRequest = errors.New("palette: bad request")
-	// ErrUnauthorized is status 401: the credential is wrong, expired, revoked or deleted.
+	// ErrUnauthorized reports the status 401, or a 404 whose message repeats the
+	// credential: the credential is wrong, expired, revoked or deleted, or it belongs to
+	// another host or tenant.
 	ErrUnauthorized = errors.New("palette: unauthorized")
-	// ErrForbidden is status 403: the credential's user may not do this.
+	// ErrForbidden reports the status 403: the user of the credential lacks a permission.
 	ErrForbidden = errors.New("palette: forbidden")
-	// ErrNotFound is status 404: no such key, or none that the credential may see.
+	// ErrNotFound reports a 404 with one of Palette's own error codes: the key does not
+	// exist, or the credential cannot see it.
 	ErrNotFound = errors.New("palette: not found")
-	// ErrConflict is status 409: the request contradicts the state of the key (assumed).
+	// ErrConflict reports the status 409.
 	ErrConflict = errors.New("palette: conflict")
-	// ErrRateLimited is status 429 after the last repeat, or with a Retry-After that is
-	// later than the policy or the context allows.
+	// ErrRateLimited reports the status 429.
 	ErrRateLimited = errors.New("palette: rate limited")
-	// ErrServer is a status of 500 to 599. Palette uses 500 for business errors as well: see Code.
+	// ErrServer reports a status from 500 to 599. Palette uses 500 for business errors
+	// as well: see [APIError.Code].
 	ErrServer = errors.New("palette: server error")
-	// ErrRedirect is a status of 300 to 399. Redirects are never followed: see Location.
+	// ErrRedirect reports a status from 300 to 399. Redirects are not followed.
 	ErrRedirect = errors.New("palette: redirect refused")
-	// ErrUnexpectedResponse is a reply that claims success but is not what the operation returns.
+	// ErrUnexpectedResponse reports a response that is not the documented one, or a 404
+	// that is not from Palette, such as that of an ingress without a route.
 	ErrUnexpectedResponse = errors.New("palette: unexpected response")
-	// ErrOutcomeUnknown is a Create that failed after the server may have made the
-	// key. It comes beside the error that says how the call failed.
+	// ErrOutcomeUnknown reports that Create failed and that the key may exist. The error
+	// is of another class as well.
 	ErrOutcomeUnknown = errors.New("palette: outcome unknown")
-	// ErrSecretNotEncoded is the attempt to encode a [Secret].
-	ErrSecretNotEncoded = errors.New("palette: a Secret is not encoded; call Reveal where its value is meant")
+	// ErrSecretNotEncoded reports an attempt to marshal a [Secret].
+	ErrSecretNotEncoded = errors.New("palette: a Secret is not marshaled: use Reveal if you want its value")
 )
 
-// APIError is a reply of the server that says no: any status from 300 to 599.
-// errors.Is tells its kind; a 4xx that has no sentinel (405, 413, …) has none. The
-// server's texts are in it on one line each, cut to a readable length, and with
-// [REDACTED] in place of the credential where the server repeated that.
+// APIError is an error response of the server, with a status from 300 to 599. The
+// server's texts are on one line and shortened, and the client's credential in them is
+// replaced by [REDACTED].
 type APIError struct {
-	Op, Method, Path string // "apiKeys.create", "POST", "/v1/apiKeys"
-	StatusCode       int
+	Op         string // the operation, such as "apiKeys.create"
+	Method     string // such as "POST"
+	Host       string // such as "api.spectrocloud.com"
+	Path       string // such as "/v1/apiKeys"
+	StatusCode int
 
-	// Code, Message and Ref are the server's own. Code is text also where the
-	// server sends a number. Where the body is not the API's JSON, Message is an
-	// excerpt of its text.
-	Code, Message, Ref string
-	// Details is the server's JSON, at its full length but without the credential;
-	// what it may hold is not documented.
-	Details json.RawMessage
+	Code    string // the server's; also if the server sends a number
+	Message string // the server's; if the body is not JSON, its media type and, if it is text/plain, its text
+	Ref     string // the server's reference
 
-	Location   string        // where a refused redirect pointed, without its query
-	RetryAfter time.Duration // how long the server asked to wait; 0 if it did not
-	Attempts   int           // how often it was tried
+	Details    json.RawMessage // the server's, at full length; its form is not documented
+	Location   string          // the target of a refused redirect, without its query
+	RetryAfter time.Duration   // the wait that the server asks for; 0 if it asks for none
+	Attempts   int             // the number of attempts, at least 1
 }
 
-// Error says what failed, how, and after how many attempts, in one line.
+// Error returns the operation, the status code, the server's code and message, the host,
+// the reference and the number of attempts.
 func (e *APIError) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "palette: %s: %d", e.Op, e.StatusCode)
-	if name := cmp.Or(e.Code, http.StatusText(e.StatusCode)); name != "" {
-		b.WriteString(" " + name)
+	text := fmt.Sprintf("palette: %s: %d", e.Op, e.StatusCode)
+	name := e.Code
+	if name == "" || name == strconv.Itoa(e.StatusCode) {
+		name = http.StatusText(e.StatusCode)
+	}
+	if name != "" {
+		text += " " + name
 	}
 	if e.Message != "" {
-		b.WriteString(": " + e.Message)
+		text += ": " + e.Message
 	}
 	if e.Location != "" {
-		b.WriteString(": to " + e.Location)
+		text += ": to " + e.Location
 	}
-	b.WriteString(" (")
-	if e.Ref != "" {
-		b.WriteString("ref " + e.Ref + ", ")
-	}
-	b.WriteString(attempts(e.Attempts) + ")")
-	return b.String()
+	return text + suffix(e.Host, e.Ref, e.Attempts)
 }
 
-// Is reports whether target is the sentinel of e's status.
-func (e *APIError) Is(target error) bool { return target == statusKind(e.StatusCode) }
+// suffix returns the end of an error's text.
+func suffix(host, ref string, attempts int) string {
+	var parts []string
+	if host != "" {
+		parts = append(parts, "host "+host)
+	}
+	if ref != "" {
+		parts = append(parts, "ref "+ref)
+	}
+	if attempts == 1 {
+		parts = append(parts, "1 attempt")
+	} else {
+		parts = append(parts, strconv.Itoa(attempts)+" attempts")
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
 
-func statusKind(status int) error {
-	switch status {
+// Is reports whether target is the class of e. The class depends on StatusCode, and for
+// a 404 also on Code and Message.
+func (e *APIError) Is(target error) bool { return target != nil && target == e.class() }
+
+func (e *APIError) class() error {
+	switch e.StatusCode {
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
 		return ErrBadRequest
 	case http.StatusUnauthorized:
@@ -101,27 +118,42 @@ func statusKind(status int) error {
 	case http.StatusForbidden:
 		return ErrForbidden
 	case http.StatusNotFound:
-		return ErrNotFound
+		return e.notFoundClass()
 	case http.StatusConflict:
 		return ErrConflict
 	case http.StatusTooManyRequests:
 		return ErrRateLimited
 	}
 	switch {
-	case isRedirect(status):
+	case isRedirect(e.StatusCode):
 		return ErrRedirect
-	case status >= 500:
+	case e.StatusCode >= 500:
 		return ErrServer
 	}
 	return nil
 }
 
-// LogValue returns the fields of e as a group, without Details; it makes
-// APIError a [slog.LogValuer].
+// notFoundClass returns the class of a 404. Only a code of Palette shows that the key
+// does not exist: an ingress without a route responds with 404 as well, and Palette does
+// so to an unknown credential, which it repeats in the message.
+func (e *APIError) notFoundClass() error {
+	_, err := strconv.ParseFloat(e.Code, 64)
+	switch isNumber := err == nil; {
+	case strings.Contains(e.Message, redacted):
+		return ErrUnauthorized
+	case e.Code == "" || isNumber:
+		return ErrUnexpectedResponse
+	}
+	return ErrNotFound
+}
+
+// LogValue implements [slog.LogValuer]. It returns the fields as a group, without
+// Details.
 func (e *APIError) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("op", e.Op),
 		slog.String("method", e.Method),
+		slog.String("host", e.Host),
 		slog.String("path", e.Path),
 		slog.Int("status", e.StatusCode),
 		slog.String("code", e.Code),
@@ -133,38 +165,31 @@ func (e *APIError) LogValue() slog.Value {
 	)
 }
 
-// Limits on what is kept of a reply. The first two are in runes.
+// Limits of the server's texts. The first two are in runes, the third in bytes.
 const (
 	maxWord      = 200
 	maxText      = 500
 	maxErrorBody = 1 << 20
 )
 
-// newAPIError reads what the server says in a reply of 300 to 599. It never
-// fails: a body that cannot be read or understood leaves its fields empty.
-func newAPIError(op *operation, f *flight, resp *http.Response, attempt int) *APIError {
-	scrub := newScrubber(f.secret)
+// newAPIError reads an error response. If its body cannot be read, the fields that it
+// would fill are empty.
+func (ex *exchange) newAPIError(resp *http.Response) *APIError {
+	r := ex.redactor()
 	e := &APIError{
-		Op: op.name, Method: op.method, Path: op.path,
+		Op: ex.op.name, Method: ex.op.method, Host: ex.host, Path: ex.op.path,
 		StatusCode: resp.StatusCode,
-		Location:   scrub.text(stripLocation(f.location), maxText),
+		Location:   r.text(withoutQuery(ex.location), maxText),
 		RetryAfter: parseRetryAfter(resp.Header.Get("Retry-After"), time.Now()),
-		Attempts:   attempt,
+		Attempts:   ex.attempt,
 	}
 	if isRedirect(e.StatusCode) {
-		return e // its body is often the Location once more, with the query
+		return e // the body often repeats the target with its query
 	}
 	body, err := readBody(resp, maxErrorBody)
 	if err != nil {
-		return e // cut short, it might end inside the credential
+		return e // a part of the body could end inside the credential
 	}
-	e.fill(body, scrub)
-	return e
-}
-
-// fill takes the fields from body one by one, so that one of a wrong type costs
-// the others nothing.
-func (e *APIError) fill(body []byte, scrub scrubber) {
 	var fields struct {
 		Code    json.RawMessage `json:"code"`
 		Message json.RawMessage `json:"message"`
@@ -172,17 +197,50 @@ func (e *APIError) fill(body []byte, scrub scrubber) {
 		Ref     json.RawMessage `json:"ref"`
 	}
 	if json.Unmarshal(body, &fields) != nil {
-		e.Message = scrub.text(excerpt(body), maxWord)
-		return
+		e.Message = ex.describeBody(resp.Header, body)
+		return e
 	}
-	e.Code = scrub.text(scalar(fields.Code), maxWord)
-	e.Message = scrub.text(scalar(fields.Message), maxText)
-	e.Ref = scrub.text(scalar(fields.Ref), maxWord)
-	e.Details = scrub.json(fields.Details)
+	e.Code = r.text(stringOrNumber(fields.Code), maxWord)
+	e.Message = r.text(stringOrNumber(fields.Message), maxText)
+	e.Ref = r.text(stringOrNumber(fields.Ref), maxWord)
+	e.Details = r.json(fields.Details)
+	return e
 }
 
-// scalar is the text of a JSON string or number, and nothing for the rest.
-func scalar(raw json.RawMessage) string {
+// withoutQuery returns location without user info, query and fragment, which may hold
+// secrets. It returns "" for an invalid one.
+func withoutQuery(location string) string {
+	u, err := url.Parse(location)
+	if err != nil || u.Opaque != "" {
+		return ""
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
+}
+
+// describeBody describes an error body that is not JSON. It quotes only text/plain.
+func (ex *exchange) describeBody(h http.Header, body []byte) string {
+	if len(body) == 0 {
+		return ""
+	}
+	media := ex.mediaType(h)
+	text := fmt.Sprintf("Content-Type is %q, not JSON", media)
+	if media == "application/json" {
+		text = "the body is invalid JSON"
+	}
+	if media == "text/plain" {
+		text += ": " + ex.redactor().text(string(body), maxWord)
+	}
+	return text
+}
+
+// mediaType returns the media type of a response for an error's text.
+func (ex *exchange) mediaType(h http.Header) string {
+	media, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	return ex.redactor().text(media, maxWord)
+}
+
+// stringOrNumber returns the text of a JSON string or number, and "" for other values.
+func stringOrNumber(raw json.RawMessage) string {
 	var text string
 	if json.Unmarshal(raw, &text) == nil {
 		return text
@@ -192,37 +250,7 @@ func scalar(raw json.RawMessage) string {
 	return number.String()
 }
 
-// excerpt is what a browser would show of body.
-func excerpt(body []byte) string {
-	var b strings.Builder
-	tokens := html.NewTokenizer(bytes.NewReader(body))
-	for hidden := false; ; {
-		switch kind := tokens.Next(); kind {
-		case html.ErrorToken:
-			return b.String()
-		case html.TextToken:
-			if !hidden {
-				b.Write(tokens.Text())
-			}
-			b.WriteByte(' ')
-		default:
-			name, _ := tokens.TagName()
-			hidden = kind == html.StartTagToken && (string(name) == "script" || string(name) == "style")
-		}
-	}
-}
-
-// stripLocation takes the parts that may hold a secret out of a Location. One
-// that cannot be taken apart points nowhere.
-func stripLocation(location string) string {
-	u, err := url.Parse(location)
-	if err != nil || u.Opaque != "" {
-		return ""
-	}
-	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
-}
-
-// callError is a failure of a call that is not the server's own word.
+// callError is an error that is not an error response of the server.
 type callError struct {
 	text   string
 	causes []error
@@ -231,44 +259,54 @@ type callError struct {
 func (e *callError) Error() string   { return e.text }
 func (e *callError) Unwrap() []error { return e.causes }
 
-// invalid is the error for an argument of op that makes no sense.
-func (op *operation) invalid(why string) error {
-	return &callError{"palette: " + op.name + ": invalid argument: " + why, []error{ErrInvalidArgument}}
+var errNilContext = errors.New("the context is nil")
+
+// invalidArgument returns an error that is [ErrInvalidArgument].
+func invalidArgument(function string, err error) error {
+	text := strings.ReplaceAll(err.Error(), "\n", "; ") // of errors.Join
+	return &callError{"palette: " + function + ": invalid argument: " + text, []error{ErrInvalidArgument, err}}
 }
 
-// unexpected is the error for a reply that is not what op returns. It must not
-// quote the reply, which may hold a key.
-func (op *operation) unexpected(attempt int, why string) error {
-	text := fmt.Sprintf("palette: %s: unexpected response: %s (%s)", op.name, why, attempts(attempt))
+// unexpected returns the error for a response that is not the documented one. why must
+// not quote the body, which may hold the value of a key, except for the uid of a key.
+func (ex *exchange) unexpected(why string) error {
+	why = ex.redactor().text(why, maxText)
+	text := "palette: " + ex.op.name + ": unexpected response: " + why + suffix(ex.host, "", ex.attempt)
 	return &callError{text, []error{ErrUnexpectedResponse}}
 }
 
-// broken is the error for an attempt that ended with err and without a whole
-// reply. Where err shows the credential, as a caller's own transport may make it
-// do, only its scrubbed text is kept.
-func (op *operation) broken(ctx context.Context, f *flight, attempt int, err error, kinds ...error) error {
-	var urlErr *url.Error
-	if errors.As(err, &urlErr) {
-		err = urlErr.Err // its text repeats method and URL
-	}
-	for _, why := range []error{context.Cause(ctx), ctx.Err()} {
-		if why != nil && !errors.Is(err, why) {
-			err = fmt.Errorf("%w: %w", why, err) // net/http reports one of them, and not always
-		}
-	}
-	scrub := newScrubber(f.secret)
-	text := fmt.Sprintf("palette: %s: %s (%s)", op.name, scrub.text(err.Error(), maxText), attempts(attempt))
-	if scrub.finds(err) {
-		return &callError{text, append(kinds, contextKinds(err)...)}
-	}
-	return &callError{text, append(kinds, err)}
+// truncated returns the outcome of an attempt whose response body could not be read.
+func (ex *exchange) truncated(ctx context.Context, err error) outcome {
+	err = fmt.Errorf("truncated response: %w", err)
+	return outcome{err: ex.transportError(ctx, err, ErrUnexpectedResponse), maybeProcessed: true}
 }
 
-// contextError is why ctx is done, with the cause its owner gave, and nil if it is not.
+// transportError returns the error for an attempt that failed before the whole response
+// was read. If the text of err contains the credential, err is not wrapped.
+func (ex *exchange) transportError(ctx context.Context, err error, class ...error) error {
+	if urlErr, ok := errors.AsType[*url.Error](err); ok {
+		err = urlErr.Err // the text of a url.Error repeats the URL
+	}
+	ctxErr := contextError(ctx)
+	if ctxErr != nil && !errors.Is(err, ctx.Err()) {
+		err = fmt.Errorf("%w: %w", ctxErr, err) // net/http returns the cause only
+	}
+	r := ex.redactor()
+	text := "palette: " + ex.op.name + ": " + r.text(err.Error(), maxText) + suffix(ex.host, "", ex.attempt)
+	switch {
+	case !r.changes(err.Error()):
+		return &callError{text, append(class, err)}
+	case ctxErr != nil:
+		return &callError{text, append(class, ctx.Err())}
+	}
+	return &callError{text, class}
+}
+
+// contextError returns the error of ctx with its cause, or nil if ctx has not ended.
 func contextError(ctx context.Context) error {
 	err := ctx.Err()
 	if err == nil {
-		return nil // before Cause, which may have one a moment later
+		return nil
 	}
 	if cause := context.Cause(ctx); !errors.Is(err, cause) {
 		return fmt.Errorf("%w: %w", err, cause)
@@ -276,26 +314,29 @@ func contextError(ctx context.Context) error {
 	return err
 }
 
-// contextKinds are the context's errors that err is.
-func contextKinds(err error) []error {
-	var kinds []error
-	for _, kind := range []error{context.Canceled, context.DeadlineExceeded} {
-		if errors.Is(err, kind) {
-			kinds = append(kinds, kind)
-		}
-	}
-	return kinds
+// withNote returns err with a note at the end of its text. The result is also the given
+// class, if there is one.
+func withNote(err error, note string, class ...error) error {
+	return &callError{err.Error() + "; " + note, append(class, err)}
 }
 
-// beside adds to err, in words and for errors.Is, what else is to be known.
-func beside(err error, note string, kind error) error {
-	return &callError{err.Error() + "; " + note, []error{err, kind}}
+// failed returns the error of a call whose last attempt is o.
+func (op operation) failed(o outcome, note string) error {
+	err := o.err
+	if note != "" {
+		err = withNote(err, note)
+	}
+	if !op.idempotent && o.maybeProcessed {
+		err = withNote(err, op.hint, ErrOutcomeUnknown)
+	}
+	return err
 }
 
-// attempts says n with its noun.
-func attempts(n int) string {
-	if n == 1 {
-		return "1 attempt"
+// interrupted returns the error of a call whose context ended while it waited. last is
+// the last attempt, if there was one.
+func (op operation) interrupted(last outcome, err error) error {
+	if last.err == nil {
+		return &callError{"palette: " + op.name + ": " + err.Error(), []error{err}}
 	}
-	return strconv.Itoa(n) + " attempts"
+	return withNote(last.err, "not retried: "+err.Error(), err)
 }

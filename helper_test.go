@@ -1,15 +1,21 @@
 package palette_test
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"io"
+	"log"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/assert"
@@ -18,20 +24,147 @@ import (
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 )
 
-// The tests speak the wire: they compare what was sent with text, and reply with
-// text. The base URL has a path, so that a path that forgets it is not found.
 const (
-	wireBase = "https://palette.test/tenant"
-	wireKey  = "wire-test-credential-4711"
-	keyUID   = "66e844c44bab2337f20c7471"
-	keyPath  = "/v1/apiKeys/" + keyUID
+	testHost    = "palette.test"
+	testBaseURL = "https://" + testHost + "/prefix" // a prefix, so that absolute paths fail
+	testKey     = "test-credential+4711/="
+	testUID     = "66e844c44bab2337f20c7471"
+	testList    = `{"items":[{"metadata":{"name":"ci","uid":"` + testUID + `"},"status":{"isActive":true}}]}`
+	testKeyJSON = `{"metadata":{"name":"ci","uid":"` + testUID + `"},"status":{"isActive":true}}`
 )
 
-// wire is a Palette that replies with what a test scripted and keeps what it was
-// sent. A request that was not scripted fails the test.
-type wire struct {
-	t    *testing.T
-	mock *httpmock.MockTransport
+// operation is one method of the service, with its request and the response of a success.
+type operation struct {
+	name     string // of the method
+	op       string // in errors and logs
+	method   string
+	path     string
+	body     string // of the request
+	success  int
+	response string
+	call     func(ctx context.Context, s *palette.APIKeysService) (result any, err error) // result is nil if the method's is
+}
+
+// operations returns all methods of the service.
+func operations() []operation {
+	list := operation{op: "apiKeys.list", method: "GET", path: "/v1/apiKeys", success: 200, response: testList}
+	list.name = "List"
+	list.call = func(ctx context.Context, s *palette.APIKeysService) (any, error) {
+		keys, err := s.List(ctx)
+		return nilIf(keys == nil, keys), err
+	}
+	all := list
+	all.name = "All"
+	all.call = func(ctx context.Context, s *palette.APIKeysService) (result any, err error) {
+		for key, err := range s.All(ctx) {
+			if err != nil {
+				return nilIf(key.Metadata.UID == "", key), err
+			}
+			result = key
+		}
+		return result, nil
+	}
+	find := list
+	find.name = "FindByName"
+	find.call = func(ctx context.Context, s *palette.APIKeysService) (any, error) {
+		keys, err := s.FindByName(ctx, "ci")
+		return nilIf(keys == nil, keys), err
+	}
+	create := operation{
+		name: "Create", op: "apiKeys.create", method: "POST", path: "/v1/apiKeys",
+		body: `{"metadata":{"name":"ci"}}`, success: 201, response: `{"apiKey":"value-of-the-new-key","uid":"` + testUID + `"}`,
+		call: func(ctx context.Context, s *palette.APIKeysService) (any, error) {
+			created, err := s.Create(ctx, palette.CreateAPIKeyRequest{Metadata: palette.ObjectMetaInput{Name: "ci"}})
+			return nilIf(created == nil, created), err
+		},
+	}
+	return append([]operation{create, list, all, find}, keyOperations(testUID)...)
+}
+
+// keyOperations returns the methods that take a uid.
+func keyOperations(uid string) []operation {
+	path := "/v1/apiKeys/" + uid
+	get := operation{
+		name: "Get", op: "apiKeys.get", method: "GET", path: path, success: 200, response: testKeyJSON,
+		call: func(ctx context.Context, s *palette.APIKeysService) (any, error) {
+			key, err := s.Get(ctx, uid)
+			return nilIf(key == nil, key), err
+		},
+	}
+	update := operation{
+		name: "Update", op: "apiKeys.update", method: "PUT", path: path, body: `{"metadata":{"name":"ci"}}`, success: 204,
+		call: func(ctx context.Context, s *palette.APIKeysService) (any, error) {
+			return nil, s.Update(ctx, uid, palette.UpdateAPIKeyRequest{Metadata: palette.ObjectMetaInput{Name: "ci"}})
+		},
+	}
+	change := func(name, method, path, body string, call func(*palette.APIKeysService, context.Context, string) error) operation {
+		return operation{
+			name: name, op: "apiKeys." + strings.ToLower(name), method: method, path: path, body: body, success: 204,
+			call: func(ctx context.Context, s *palette.APIKeysService) (any, error) { return nil, call(s, ctx, uid) },
+		}
+	}
+	return []operation{
+		get, update,
+		change("Delete", "DELETE", path, "", (*palette.APIKeysService).Delete),
+		change("Activate", "PATCH", path, `{"isActive":true}`, (*palette.APIKeysService).Activate),
+		change("Deactivate", "PATCH", path, `{"isActive":false}`, (*palette.APIKeysService).Deactivate),
+		change("Revoke", "PUT", path+"/state", `{"isActive":false}`, (*palette.APIKeysService).Revoke),
+		change("Reactivate", "PUT", path+"/state", `{"isActive":true}`, (*palette.APIKeysService).Reactivate),
+	}
+}
+
+// nilIf avoids an interface that holds a nil pointer.
+func nilIf(isNil bool, v any) any {
+	if isNil {
+		return nil
+	}
+	return v
+}
+
+// idempotent reports whether a second request does nothing that the first did not do.
+func (op operation) idempotent() bool { return op.method != "POST" }
+
+// succeed returns the response of a success.
+func (op operation) succeed() httpmock.Responder { return respond(op.success, op.response) }
+
+// getKey is the operation for tests in which any operation would do.
+func getKey(t *testing.T, client *palette.Client) error {
+	t.Helper()
+	_, err := client.APIKeys.Get(t.Context(), testUID)
+	return err
+}
+
+// createKey is the operation for tests of what must not happen twice.
+func createKey(t *testing.T, client *palette.Client) (*palette.CreateAPIKeyResponse, error) {
+	t.Helper()
+	return client.APIKeys.Create(t.Context(), palette.CreateAPIKeyRequest{Metadata: palette.ObjectMetaInput{Name: "ci"}})
+}
+
+// newTestClient returns a client that sends its requests to rt, with no retries and no
+// rate limit unless opts set them.
+func newTestClient(t testing.TB, rt http.RoundTripper, opts ...palette.Option) *palette.Client {
+	t.Helper()
+	client, err := palette.NewClient(append([]palette.Option{
+		palette.WithAPIKey(testKey),
+		palette.WithBaseURL(testBaseURL),
+		palette.WithHTTPClient(&http.Client{Transport: rt}),
+		palette.WithMaxRetries(0),
+		palette.WithoutRateLimit(),
+	}, opts...)...)
+	require.NoError(t, err)
+	return client
+}
+
+// withFastRetries makes a client retry n times without a noticeable wait.
+func withFastRetries(n int) []palette.Option {
+	return []palette.Option{palette.WithMaxRetries(n), palette.WithBackoff(time.Nanosecond, time.Nanosecond)}
+}
+
+// mock is a transport that responds as a test says and records the requests. A request
+// for which there is no response fails the test.
+type mock struct {
+	*httpmock.MockTransport
+	t testing.TB
 
 	mu   sync.Mutex
 	sent []sentRequest
@@ -39,123 +172,201 @@ type wire struct {
 
 // sentRequest is a request as it would go over the network.
 type sentRequest struct {
-	Line          string // "GET /v1/apiKeys?continue=x", below the base URL
-	Body          string
-	ContentLength int64
-	Header        http.Header
+	Line   string // "GET /v1/apiKeys?continue=x", below the base URL
+	Body   string
+	Length int64 // Content-Length
+	Header http.Header
 }
 
-func newWire(t *testing.T) *wire {
+// newMock returns a mock that sends the given responses, in this order.
+func newMock(t testing.TB, responses ...httpmock.Responder) *mock {
 	t.Helper()
-	w := &wire{t: t, mock: httpmock.NewMockTransport()}
-	w.mock.RegisterNoResponder(func(req *http.Request) (*http.Response, error) {
-		t.Errorf("request that no test expects: %s %s", req.Method, req.URL)
-		return nil, errors.New("request that no test expects")
-	})
-	return w
-}
-
-// on plays replies, in turn, to requests for method and path below the base URL.
-func (w *wire) on(method, path string, replies ...httpmock.Responder) *wire {
-	w.t.Helper()
-	var mu sync.Mutex
-	w.mock.RegisterResponder(method, wireBase+path, func(req *http.Request) (*http.Response, error) {
-		w.keep(req)
-		mu.Lock()
-		defer mu.Unlock()
-		if len(replies) == 0 {
-			w.t.Errorf("one request too many: %s %s", req.Method, req.URL)
-			return nil, errors.New("one request too many")
+	m := &mock{MockTransport: httpmock.NewMockTransport(), t: t}
+	m.RegisterNoResponder(func(req *http.Request) (*http.Response, error) {
+		n := m.record(req)
+		if n > len(responses) {
+			t.Errorf("request %d is one too many: %s %s", n, req.Method, req.URL)
+			return nil, io.ErrUnexpectedEOF
 		}
-		next := replies[0]
-		replies = replies[1:]
-		return next(req)
+		return responses[n-1](req)
 	})
-	return w
+	return m
 }
 
-func (w *wire) keep(req *http.Request) {
-	var body []byte
-	if req.Body != nil {
-		var err error
-		body, err = io.ReadAll(req.Body)
-		assert.NoError(w.t, err)
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.sent = append(w.sent, sentRequest{
-		Line:          req.Method + " " + strings.TrimPrefix(req.URL.String(), wireBase),
-		Body:          string(body),
-		ContentLength: req.ContentLength,
-		Header:        req.Header.Clone(),
+func (m *mock) record(req *http.Request) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sent = append(m.sent, sentRequest{
+		Line:   req.Method + " " + strings.TrimPrefix(req.URL.String(), testBaseURL),
+		Body:   readBody(m.t, req),
+		Length: req.ContentLength,
+		Header: req.Header.Clone(),
 	})
+	return len(m.sent)
 }
 
-// requests returns what was sent so far.
-func (w *wire) requests() []sentRequest {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return append([]sentRequest(nil), w.sent...)
+// requests returns the requests that were sent so far.
+func (m *mock) requests() []sentRequest {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]sentRequest(nil), m.sent...)
 }
 
-// lines returns the request lines of what was sent so far.
-func (w *wire) lines() []string {
-	var lines []string
-	for _, r := range w.requests() {
-		lines = append(lines, r.Line)
+// requireSent requires that exactly these requests were sent, each "METHOD PATH" below the
+// base URL, followed by the body if there is one.
+func (m *mock) requireSent(want ...string) {
+	m.t.Helper()
+	var got []string
+	for _, req := range m.requests() {
+		got = append(got, strings.TrimSpace(req.Line+" "+req.Body))
 	}
-	return lines
+	require.Equal(m.t, want, got)
 }
 
-// client returns a client that talks to w and does not repeat anything, unless
-// opts say otherwise.
-func (w *wire) client(opts ...palette.Option) *palette.Client {
-	w.t.Helper()
-	return w.bareClient(append([]palette.Option{palette.WithRetry(palette.RetryPolicy{})}, opts...)...)
+// readBody reads the body of a request, if it has one.
+func readBody(t testing.TB, req *http.Request) string {
+	if req.Body == nil {
+		return ""
+	}
+	body, err := io.ReadAll(req.Body)
+	assert.NoError(t, err)
+	return string(body)
 }
 
-// bareClient is client without a say about repeating.
-func (w *wire) bareClient(opts ...palette.Option) *palette.Client {
-	w.t.Helper()
-	client, err := palette.NewClient(append([]palette.Option{
-		palette.WithAPIKey(wireKey),
-		palette.WithBaseURL(wireBase),
-		palette.WithHTTPClient(&http.Client{Transport: w.mock}),
-	}, opts...)...)
-	require.NoError(w.t, err)
-	return client
+// respond responds with a JSON body, or with none if it is empty.
+func respond(status int, body string) httpmock.Responder {
+	if body == "" {
+		return respondWith(status, nil, "")
+	}
+	return respondWith(status, http.Header{"Content-Type": {"application/json"}}, body)
 }
 
-// replyJSON is a reply with a body of the type that the API sends.
-func replyJSON(status int, body string) httpmock.Responder {
-	return replyWith(status, "application/json", body)
-}
-
-// replyWith is a reply of any media type; none at all if it is empty.
-func replyWith(status int, contentType, body string) httpmock.Responder {
+// respondWith responds with a header and a body.
+func respondWith(status int, header http.Header, body string) httpmock.Responder {
 	return func(req *http.Request) (*http.Response, error) {
-		resp := httpmock.NewStringResponse(status, body)
-		if contentType != "" {
-			resp.Header.Set("Content-Type", contentType)
-		}
-		resp.ContentLength = int64(len(body))
+		resp := newResponse(status, header, body)
 		resp.Request = req
 		return resp, nil
 	}
 }
 
-// replyDone is the reply to every operation that returns nothing.
-func replyDone() httpmock.Responder { return replyWith(http.StatusNoContent, "", "") }
-
-// fixture reads a reply as a server would send it.
-func fixture(t *testing.T, name string) string {
-	t.Helper()
-	raw, err := os.ReadFile(filepath.Join("testdata", name))
-	require.NoError(t, err)
-	return string(raw)
+func newResponse(status int, header http.Header, body string) *http.Response {
+	resp := httpmock.NewStringResponse(status, body)
+	if header != nil {
+		resp.Header = header.Clone()
+	}
+	resp.ContentLength = int64(len(body))
+	return resp
 }
 
-// errorBody is an error in the API's shape.
-func errorBody(code, message string) string {
-	return fmt.Sprintf(`{"code":%q,"message":%q,"details":null,"ref":"ref-1"}`, code, message)
+// respondError responds with an error in the API's form.
+func respondError(status int, code, message string) httpmock.Responder {
+	return respond(status, `{"code":"`+code+`","message":"`+message+`","details":null,"ref":"ref-1"}`)
+}
+
+// failWith fails as a transport does. The body of the request is read first, as a
+// transport that has sent it does.
+func failWith(err error) httpmock.Responder {
+	return func(*http.Request) (*http.Response, error) { return nil, err }
+}
+
+// roundTripFunc is a transport. Unlike mock, it does not read the body of the request.
+type roundTripFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// fixture returns a body as the server sends it.
+func fixture(t testing.TB, name string) string {
+	t.Helper()
+	body, err := os.ReadFile(filepath.Join("testdata", name))
+	require.NoError(t, err)
+	return string(body)
+}
+
+// readingOperations returns the methods that read the body of a success.
+func readingOperations() (ops []operation) {
+	for _, op := range operations() {
+		if op.response != "" {
+			ops = append(ops, op)
+		}
+	}
+	return ops
+}
+
+// busy responds with an error in the API's form.
+func busy(status int) httpmock.Responder { return respondError(status, "Busy", "text") }
+
+// requireAttempts requires that an error says how many attempts there were.
+func requireAttempts(t *testing.T, err error, want int) {
+	t.Helper()
+	text := strconv.Itoa(want) + " attempts)"
+	if want == 1 {
+		text = "1 attempt)"
+	}
+	require.ErrorContains(t, err, text)
+}
+
+// requireOutcomeUnknown requires that an error is ErrOutcomeUnknown and has its hint, or neither.
+func requireOutcomeUnknown(t *testing.T, err error, want bool) {
+	t.Helper()
+	const hint = "; a key with this name may exist: use FindByName before creating another"
+	require.Error(t, err)
+	require.Equal(t, want, errors.Is(err, palette.ErrOutcomeUnknown), err)
+	require.Equal(t, want, strings.HasSuffix(err.Error(), hint), err)
+}
+
+// withWrapper adds a transport wrapper.
+func withWrapper(roundTrip func(next http.RoundTripper, req *http.Request) (*http.Response, error)) palette.Option {
+	return palette.WithTransportWrapper(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripFunc(func(req *http.Request) (*http.Response, error) { return roundTrip(next, req) })
+	})
+}
+
+// newKeyFuncClient returns a client like that of newTestClient, with WithAPIKeyFunc and retries.
+func newKeyFuncClient(t *testing.T, rt http.RoundTripper, f func(context.Context) (string, error)) *palette.Client {
+	t.Helper()
+	client, err := palette.NewClient(append(withFastRetries(3), palette.WithAPIKeyFunc(f), palette.WithBaseURL(testBaseURL),
+		palette.WithHTTPClient(&http.Client{Transport: rt}), palette.WithoutRateLimit())...)
+	require.NoError(t, err)
+	return client
+}
+
+// startServer starts a server below the path prefix of testBaseURL.
+func startServer(t *testing.T, http2 bool, handler http.Handler) (*httptest.Server, *connections) {
+	t.Helper()
+	conns := new(connections)
+	server := httptest.NewUnstartedServer(http.StripPrefix("/prefix", handler))
+	server.Config.ErrorLog, server.Config.ConnState = log.New(io.Discard, "", 0), conns.count
+	if server.EnableHTTP2 = http2; http2 {
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
+	t.Cleanup(server.Close)
+	return server, conns
+}
+
+// connections counts the connections of a server.
+type connections struct{ dialed, open atomic.Int64 }
+
+func (c *connections) count(_ net.Conn, state http.ConnState) {
+	switch state { //nolint:exhaustive // the others change nothing
+	case http.StateNew:
+		c.dialed.Add(1)
+		c.open.Add(1)
+	case http.StateClosed:
+		c.open.Add(-1)
+	}
+}
+
+// closeCounter is a body that counts calls of Close.
+type closeCounter struct {
+	io.Reader
+
+	closed *int
+}
+
+func (c closeCounter) Close() error {
+	*c.closed++
+	return nil
 }

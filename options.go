@@ -6,297 +6,325 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-
-	"golang.org/x/time/rate"
 )
 
-// DefaultBaseURL is Palette's own host (doc). Dedicated and self-hosted ones go
-// into [WithBaseURL].
+// DefaultBaseURL is the URL of Palette's public host (doc). Use [WithBaseURL] for a
+// dedicated or self-hosted one.
 const DefaultBaseURL = "https://api.spectrocloud.com"
 
-// The headers that carry a credential (spec), in the canonical form of net/http.
-const (
-	headerAPIKey    = "Apikey"
-	headerAuthToken = "Authorization"
-)
+// Option configures a client in [NewClient]. A nil Option is ignored. If an option is
+// given twice, the later one wins.
+type Option func(*config)
 
-// An Option configures [NewClient]. The order of options never matters: each may
-// be given once. A nil Option is skipped.
-type Option func(*config) error
-
-// config collects the options; the zero value of a field is "not given".
+// config collects the options. Zero values mean "not given".
 type config struct {
-	given       map[string]bool
-	credentials []string // the options that gave one
+	errs map[string]error // by option; nil for a valid one
+
+	env         bool
+	credentials map[string]credential // by option
 	credential  credential
 	baseURL     *url.URL
-	httpClient  *http.Client
-	rootCAs     *x509.CertPool
-	skipVerify  bool
-	timeout     time.Duration
-	retry       RetryPolicy
-	limiter     *rate.Limiter
-	logger      *slog.Logger
-	userAgent   string
+	httpAllowed bool
+
+	httpClient    *http.Client
+	wrapTransport func(http.RoundTripper) http.RoundTripper
+	rootCAs       *x509.CertPool
+	skipVerify    bool
+
+	timeout    time.Duration
+	maxRetries int
+	backoff    backoff
+	limiter    *rateLimiter
+	logger     *slog.Logger
+	userAgent  string
 }
 
-// option names what apply does in its errors, and lets it be done only once.
-func option(name string, apply func(*config) error) Option {
-	return func(c *config) error {
-		if c.given[name] {
-			return fmt.Errorf("%s is given twice", name)
-		}
-		c.given[name] = true
-		if err := apply(c); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		return nil
+// require records whether the arguments of an option are valid.
+func (c *config) require(option string, valid bool, format string, args ...any) {
+	c.errs[option] = nil
+	if !valid {
+		c.errs[option] = fmt.Errorf(option+" "+format, args...)
 	}
 }
 
-// WithAPIKey sends key in the ApiKey header (spec).
+// WithAPIKey makes the client use an API key, which it sends in the ApiKey header (spec).
 func WithAPIKey(key string) Option {
-	return withCredential("WithAPIKey", headerAPIKey, key)
+	return func(c *config) {
+		c.setCredential("WithAPIKey", fixedCredential(headerAPIKey, key), checkAPIKey(key))
+	}
 }
 
-// WithAuthToken sends a JWT in the Authorization header, without "Bearer"
-// (spec): with it the first key of a user can be made. A token lives 15 minutes
-// (doc).
-func WithAuthToken(token string) Option {
-	return withCredential("WithAuthToken", headerAuthToken, token)
+// WithAPIKeyFile makes the client read the API key from a file before each attempt, so
+// that the key can be replaced while the client is in use. White space around the key is
+// ignored. While the file is missing or empty, the client uses the last key that it has
+// read. NewClient reads the file once.
+func WithAPIKeyFile(path string) Option {
+	return func(c *config) { c.setKeyFile("WithAPIKeyFile", path) }
 }
 
-func withCredential(name, header, value string) Option {
-	return option(name, func(c *config) error {
-		c.credentials = append(c.credentials, name)
-		c.credential = fixed(header, value)
-		return checkKey(value)
-	})
+func (c *config) setKeyFile(option, path string) {
+	file := &keyFile{path: path}
+	_, err := file.read(context.Background())
+	c.setCredential(option, credential{headerAPIKey, file.read}, err)
 }
 
-// WithAPIKeyFunc asks f for the key at every attempt, so that a client survives
-// the rotation of its own key. f gets the context of the attempt and must return
-// when that is done; it is called by many goroutines at once. Its error ends the
-// call, which is not repeated.
+// WithAPIKeyFunc makes the client call f for the API key before each attempt. Use it when
+// the key can change while the client is in use. f is called with the context of the
+// attempt, also by several goroutines at the same time. If f returns an error, the call
+// fails with it and is not retried.
 func WithAPIKeyFunc(f func(context.Context) (string, error)) Option {
-	return option("WithAPIKeyFunc", func(c *config) error {
-		c.credentials = append(c.credentials, "WithAPIKeyFunc")
-		c.credential = credential{headerAPIKey, func(ctx context.Context) (string, error) {
-			key, err := f(ctx)
-			if err == nil {
-				err = checkKey(key)
-			}
-			return key, err
-		}}
-		return refuseNil(f == nil)
-	})
+	return func(c *config) {
+		c.setCredential("WithAPIKeyFunc", funcCredential(headerAPIKey, f, checkAPIKey), checkNil(f == nil))
+	}
 }
 
-// WithEnv fills in from the environment what no other option says:
+// WithAuthToken makes the client use a JWT, which it sends in the Authorization header
+// without "Bearer" (spec). Use it to create the first API key of a user. A token is valid
+// for 15 minutes (doc).
+func WithAuthToken(token string) Option {
+	return func(c *config) {
+		c.setCredential("WithAuthToken", fixedCredential(headerAuthToken, token), checkCredential(token))
+	}
+}
+
+// WithAuthTokenFunc makes the client call f for the JWT before each attempt, because a
+// token is valid for 15 minutes (doc). See [WithAPIKeyFunc] for how f is called.
+func WithAuthTokenFunc(f func(context.Context) (string, error)) Option {
+	return func(c *config) {
+		c.setCredential("WithAuthTokenFunc", funcCredential(headerAuthToken, f, checkCredential), checkNil(f == nil))
+	}
+}
+
+func (c *config) setCredential(option string, cred credential, err error) {
+	c.credentials[option] = cred
+	c.require(option, err == nil, "is invalid: %w", err)
+}
+
+func checkNil(isNil bool) error {
+	if isNil {
+		return errors.New("the argument is nil")
+	}
+	return nil
+}
+
+// WithEnv makes the client read these environment variables for what no other option
+// sets:
 //
-//   - PALETTE_API_KEY, else SPECTROCLOUD_APIKEY: the key
-//   - PALETTE_HOST, else SPECTROCLOUD_HOST: the host or base URL
+//   - PALETTE_API_KEY or SPECTROCLOUD_APIKEY: the API key
+//   - PALETTE_API_KEY_FILE: a file that holds the API key, as [WithAPIKeyFile]
+//   - PALETTE_AUTH_TOKEN: a JWT, as [WithAuthToken]
+//   - PALETTE_HOST or SPECTROCLOUD_HOST: the host or base URL
 //   - PALETTE_CA_FILE: a file of PEM certificates to trust instead of the system's
 //   - PALETTE_INSECURE_SKIP_VERIFY: a boolean, as [WithInsecureSkipVerify]
 //
-// An empty variable counts as not set. The last two are not read beside
-// [WithHTTPClient], [WithRootCAs] or [WithInsecureSkipVerify].
-func WithEnv() Option {
-	return option("WithEnv", func(*config) error { return nil })
-}
+// A PALETTE_ variable takes precedence over its alias. An empty variable counts as not
+// set. The last two are not read if [WithRootCAs] or [WithInsecureSkipVerify] is given,
+// and are an error together with [WithHTTPClient].
+func WithEnv() Option { return func(c *config) { c.env = true } }
 
-// WithBaseURL sets where Palette is: a host, with a port if need be, or a URL,
-// whose path is put before /v1. It must be https, or http to this machine;
-// see [WithInsecureHTTP]. The default is [DefaultBaseURL].
+// WithBaseURL sets the host or the URL of Palette. A path is put before /v1. The URL must
+// be https, or http to a loopback address; see [WithInsecureHTTP]. The default is
+// [DefaultBaseURL].
 func WithBaseURL(rawURL string) Option {
-	return option("WithBaseURL", func(c *config) (err error) {
-		c.baseURL, err = parseBaseURL(rawURL)
-		return err
-	})
+	return func(c *config) {
+		u, err := parseBaseURL(rawURL)
+		c.baseURL = u
+		c.require("WithBaseURL", err == nil, "is invalid: %w", err)
+	}
 }
 
-// WithInsecureHTTP allows an http base URL to a host other than this machine.
-// Everyone on the way can then read the key.
-func WithInsecureHTTP() Option {
-	return option("WithInsecureHTTP", func(*config) error { return nil })
-}
+// WithInsecureHTTP allows an http base URL with a host that is not a loopback address.
+// Everybody on the network path can then read the credential.
+func WithInsecureHTTP() Option { return func(c *config) { c.httpAllowed = true } }
 
-// WithHTTPClient sends through a copy of hc. Its Transport is where proxies, TLS
-// settings and OpenTelemetry go; its Timeout and Jar are honored, its
-// CheckRedirect is never asked. Without it, or where its Transport is nil, the
-// transport is Go's default with at most 64 connections to the host, which over
-// HTTP/1.1 is as many requests at a time. It excludes [WithRootCAs] and [WithInsecureSkipVerify].
+// WithHTTPClient makes the client use a copy of hc, with its Transport, Timeout and Jar.
+// If hc.Transport is nil, the default transport is used. It cannot be combined with
+// [WithRootCAs] and [WithInsecureSkipVerify].
+//
+// The transport sees the credential. It must not retry POST requests: a retried Create
+// can create a second key.
 func WithHTTPClient(hc *http.Client) Option {
-	return option("WithHTTPClient", func(c *config) error {
+	return func(c *config) {
 		c.httpClient = hc
-		return refuseNil(hc == nil)
-	})
+		c.require("WithHTTPClient", hc != nil, "must not be nil")
+	}
 }
 
-// WithRootCAs trusts the certificates of pool instead of the system's.
+// WithTransportWrapper adds middleware, such as OpenTelemetry's. NewClient calls wrap once
+// with a transport that adds the credential; the client uses the result. The middleware
+// sees every attempt, but not the credential.
+func WithTransportWrapper(wrap func(http.RoundTripper) http.RoundTripper) Option {
+	return func(c *config) {
+		c.wrapTransport = wrap
+		c.require("WithTransportWrapper", wrap != nil, "must not be nil")
+	}
+}
+
+// WithRootCAs makes the client trust the certificates of pool instead of the system's.
 func WithRootCAs(pool *x509.CertPool) Option {
-	return option("WithRootCAs", func(c *config) error {
+	return func(c *config) {
 		c.rootCAs = pool
-		return refuseNil(pool == nil)
-	})
+		c.require("WithRootCAs", pool != nil, "must not be nil")
+	}
 }
 
-// WithInsecureSkipVerify accepts any certificate. Whoever answers gets the key.
-func WithInsecureSkipVerify() Option {
-	return option("WithInsecureSkipVerify", func(c *config) error {
-		c.skipVerify = true
-		return nil
-	})
-}
+// WithInsecureSkipVerify makes the client accept any certificate. Whoever responds
+// receives the credential.
+func WithInsecureSkipVerify() Option { return func(c *config) { c.skipVerify = true } }
 
-// WithTimeout bounds each attempt, from asking for the credential to the last
-// byte of the reply. The default is 30 seconds. The context bounds the whole call.
+// WithTimeout limits the duration of each attempt, including reading the response body.
+// The default is 30 seconds. To limit the whole call, use the context.
 func WithTimeout(perAttempt time.Duration) Option {
-	return option("WithTimeout", func(c *config) error {
+	return func(c *config) {
 		c.timeout = perAttempt
-		if perAttempt <= 0 {
-			return fmt.Errorf("must be above 0, is %v", perAttempt)
-		}
-		return nil
-	})
+		c.require("WithTimeout", perAttempt > 0, "must be positive, is %v", perAttempt)
+	}
 }
 
-// WithRetry sets how often and after which wait a call is sent again. The
-// default is RetryPolicy{MaxRetries: 3, MinWait: 500ms, MaxWait: 30s}.
-func WithRetry(p RetryPolicy) Option {
-	return option("WithRetry", func(c *config) (err error) {
-		c.retry, err = p.complete()
-		return err
-	})
+// WithMaxRetries sets the maximum number of retries of a call. The default is 3; 0
+// disables retries.
+func WithMaxRetries(n int) Option {
+	return func(c *config) {
+		c.maxRetries = n
+		c.require("WithMaxRetries", n >= 0, "must not be negative, is %d", n)
+	}
 }
 
-// WithRateLimit lets through perSecond requests a second and burst at once, over
-// all goroutines of the client, repeats included. It is off by default; Palette
-// documents 10 and 50 for this resource, counted for each source address.
+// WithBackoff sets the minimum and the maximum wait before a retry. The wait starts
+// between one and two times min and doubles with each retry. The default is 500
+// milliseconds and 30 seconds.
+func WithBackoff(min, max time.Duration) Option {
+	return func(c *config) {
+		c.backoff = backoff{min, max}
+		c.require("WithBackoff", 0 <= min && min <= max, "needs 0 <= min <= max, has %v and %v", min, max)
+	}
+}
+
+// WithRateLimit limits the client to perSecond requests per second and bursts of burst
+// requests. The default is 9 and 45: 90 % of Palette's documented limit for this
+// resource, 10 requests per second and bursts of 50 for each source address (doc).
 func WithRateLimit(perSecond float64, burst int) Option {
-	return option("WithRateLimit", func(c *config) error {
-		c.limiter = rate.NewLimiter(rate.Limit(perSecond), burst)
-		if !(perSecond > 0) || math.IsInf(perSecond, 0) || burst < 1 {
-			return fmt.Errorf("needs a finite rate above 0 and a burst of at least 1, has %v and %d", perSecond, burst)
-		}
-		return nil
-	})
+	return func(c *config) {
+		c.limiter = newRateLimiter(perSecond, burst)
+		c.require("WithRateLimit", perSecond > 0 && !math.IsInf(perSecond, 0) && burst >= 1,
+			"needs a positive rate and burst, has %v and %d", perSecond, burst)
+	}
 }
 
-// WithLogger writes a Debug record for each attempt to l (op, method, path, status,
-// which is 0 without a reply, attempt, duration) and a Warn record for each repeat
-// (op, method, path, wait, reason); never headers, bodies or what the server says.
-// The default is silence.
+// WithoutRateLimit disables the rate limiter. Use it for a Palette without a rate limit.
+func WithoutRateLimit() Option {
+	return func(c *config) {
+		c.limiter = nil
+		c.errs["WithRateLimit"] = nil
+	}
+}
+
+// WithLogger makes the client log to l: each attempt at level Debug (op, method, path,
+// status, attempt, duration) and each retry at level Warn (op, method, path, wait,
+// reason). It never logs headers, bodies or texts of the server. The default is no
+// logging.
 func WithLogger(l *slog.Logger) Option {
-	return option("WithLogger", func(c *config) error {
+	return func(c *config) {
 		c.logger = l
-		return refuseNil(l == nil)
-	})
+		c.require("WithLogger", l != nil, "must not be nil")
+	}
 }
 
-// WithUserAgent puts product, such as "my-tool/1.4", before the SDK's own name in
-// the User-Agent header.
+// WithUserAgent puts product, such as "my-tool/1.4", before the SDK's own product in the
+// User-Agent header.
 func WithUserAgent(product string) Option {
-	return option("WithUserAgent", func(c *config) error {
+	return func(c *config) {
 		c.userAgent = product
-		if product == "" || strings.ContainsFunc(product, func(r rune) bool { return r < ' ' || r > '~' }) {
-			return errors.New("must be printable ASCII and not empty")
-		}
-		return nil
-	})
-}
-
-func refuseNil(isNil bool) error {
-	if isNil {
-		return errors.New("must not be nil")
+		invalid := strings.ContainsFunc(product, func(r rune) bool { return r < ' ' || r > '~' })
+		c.require("WithUserAgent", product != "" && !invalid, "must be printable ASCII and not empty")
 	}
-	return nil
 }
 
-// newConfig applies opts, fills in the environment and the defaults, and checks
-// what the options say together.
+// newConfig applies opts, reads the environment if WithEnv is given, and returns a valid
+// configuration or all errors.
 func newConfig(opts []Option) (*config, error) {
-	c := &config{given: map[string]bool{}, timeout: 30 * time.Second, retry: defaultRetry}
+	c := &config{
+		errs:        map[string]error{},
+		credentials: map[string]credential{},
+		timeout:     30 * time.Second,
+		maxRetries:  3,
+		backoff:     backoff{500 * time.Millisecond, 30 * time.Second},
+		limiter:     newRateLimiter(defaultRate, defaultBurst),
+		logger:      slog.New(slog.DiscardHandler),
+	}
 	for _, opt := range opts {
-		if opt == nil {
-			continue
-		}
-		if err := opt(c); err != nil {
-			return nil, err
+		if opt != nil {
+			opt(c)
 		}
 	}
-	if c.given["WithEnv"] {
-		if err := c.fillFromEnv(); err != nil {
-			return nil, fmt.Errorf("WithEnv: %w", err)
-		}
+	if c.env {
+		c.readEnv()
 	}
-	if c.baseURL == nil {
+	if c.baseURL == nil && c.errs["WithBaseURL"] == nil {
 		c.baseURL, _ = parseBaseURL(DefaultBaseURL)
 	}
-	return c, c.check()
-}
-
-func (c *config) check() error {
-	switch {
-	case len(c.credentials) == 0:
-		return errors.New("no credential: use WithAPIKey, WithAPIKeyFunc, WithAuthToken, or WithEnv with PALETTE_API_KEY set")
-	case len(c.credentials) > 1:
-		return fmt.Errorf("more than one credential: %s", strings.Join(c.credentials, ", "))
-	case c.httpClient != nil && (c.rootCAs != nil || c.skipVerify):
-		return errors.New("WithHTTPClient excludes WithRootCAs and WithInsecureSkipVerify: set TLS up in its Transport")
-	case c.baseURL.Scheme == "http" && !isLoopback(c.baseURL.Hostname()) && !c.given["WithInsecureHTTP"]:
-		return fmt.Errorf("base URL: http to %s would show the key to everyone on the way: use https, or WithInsecureHTTP", c.baseURL.Hostname())
+	c.checkCombination()
+	var errs []error
+	for _, option := range slices.Sorted(maps.Keys(c.errs)) {
+		errs = append(errs, c.errs[option])
 	}
-	return nil
+	if err := errors.Join(errs...); err != nil {
+		return nil, invalidArgument("NewClient", err)
+	}
+	return c, nil
 }
 
-func (c *config) fillFromEnv() error {
-	if name, key := firstEnv("PALETTE_API_KEY", "SPECTROCLOUD_APIKEY"); key != "" && len(c.credentials) == 0 {
-		c.credentials = append(c.credentials, name)
-		c.credential = fixed(headerAPIKey, key)
-		if err := checkKey(key); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
+// readEnv reads the environment for what no option sets.
+func (c *config) readEnv() {
+	if len(c.credentials) == 0 {
+		c.readCredentialEnv()
 	}
 	if name, host := firstEnv("PALETTE_HOST", "SPECTROCLOUD_HOST"); host != "" && c.baseURL == nil {
-		var err error
-		if c.baseURL, err = parseBaseURL(host); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
+		u, err := parseBaseURL(host)
+		c.baseURL = u
+		c.require(name, err == nil, "is invalid: %w", err)
 	}
-	if c.httpClient != nil || c.rootCAs != nil || c.skipVerify {
-		return nil
+	if c.rootCAs == nil && !c.skipVerify {
+		c.readTLSEnv()
 	}
-	return c.fillTLSFromEnv()
 }
 
-func (c *config) fillTLSFromEnv() error {
-	if name, file := firstEnv("PALETTE_CA_FILE"); file != "" {
+func (c *config) readCredentialEnv() {
+	if name, key := firstEnv("PALETTE_API_KEY", "SPECTROCLOUD_APIKEY"); key != "" {
+		c.setCredential(name, fixedCredential(headerAPIKey, key), checkAPIKey(key))
+	}
+	if path := os.Getenv("PALETTE_API_KEY_FILE"); path != "" {
+		c.setKeyFile("PALETTE_API_KEY_FILE", path)
+	}
+	if token := os.Getenv("PALETTE_AUTH_TOKEN"); token != "" {
+		c.setCredential("PALETTE_AUTH_TOKEN", fixedCredential(headerAuthToken, token), checkCredential(token))
+	}
+}
+
+func (c *config) readTLSEnv() {
+	if file := os.Getenv("PALETTE_CA_FILE"); file != "" {
 		pem, err := os.ReadFile(file)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
 		c.rootCAs = x509.NewCertPool()
-		if !c.rootCAs.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("%s: no PEM certificate in %s", name, file)
+		if err == nil && !c.rootCAs.AppendCertsFromPEM(pem) {
+			err = fmt.Errorf("%s has no PEM certificate", file)
 		}
+		c.require("PALETTE_CA_FILE", err == nil, "is invalid: %w", err)
 	}
-	if name, value := firstEnv("PALETTE_INSECURE_SKIP_VERIFY"); value != "" {
-		var err error
-		if c.skipVerify, err = strconv.ParseBool(value); err != nil {
-			return fmt.Errorf("%s: must be true or false", name)
-		}
+	if value := os.Getenv("PALETTE_INSECURE_SKIP_VERIFY"); value != "" {
+		skip, err := strconv.ParseBool(value)
+		c.skipVerify = skip
+		c.require("PALETTE_INSECURE_SKIP_VERIFY", err == nil, "must be true or false")
 	}
-	return nil
 }
 
 // firstEnv returns the first of the variables that is set, and its value.
@@ -309,57 +337,62 @@ func firstEnv(names ...string) (name, value string) {
 	return name, value
 }
 
-// fixed is a credential that is always the same.
-func fixed(header, value string) credential {
-	return credential{header, func(context.Context) (string, error) { return value, nil }}
-}
-
-// checkKey refuses what cannot be a credential. Keys are opaque: neither their
-// length nor their alphabet is known.
-func checkKey(key string) error {
-	switch {
-	case key == "":
-		return errors.New("the credential is empty")
-	case strings.ContainsFunc(key, unicode.IsSpace):
-		return errors.New(`the credential holds white space: trim the newline of a file, and leave "Bearer" out`)
-	case strings.ContainsFunc(key, unicode.IsControl):
-		return errors.New("the credential holds a control character")
+// checkCombination checks what the options mean together.
+func (c *config) checkCombination() {
+	names := slices.Sorted(maps.Keys(c.credentials))
+	c.require("credential:", len(names) > 0, "none is given: use WithAPIKey, WithAPIKeyFile, WithAPIKeyFunc, WithAuthToken or WithAuthTokenFunc, "+
+		"or WithEnv with PALETTE_API_KEY, PALETTE_API_KEY_FILE or PALETTE_AUTH_TOKEN set")
+	if len(names) > 1 {
+		c.require("credential:", false, "more than one is given: %s", strings.Join(names, ", "))
 	}
-	return nil
+	for _, cred := range c.credentials {
+		c.credential = cred
+	}
+	c.require("TLS:", c.httpClient == nil || c.rootCAs == nil && !c.skipVerify,
+		"WithHTTPClient cannot be combined with WithRootCAs, WithInsecureSkipVerify, PALETTE_CA_FILE or PALETTE_INSECURE_SKIP_VERIFY: configure TLS in its Transport")
+	if _, ok := http.DefaultTransport.(*http.Transport); !ok && (c.rootCAs != nil || c.skipVerify) {
+		c.require("TLS:", false, "http.DefaultTransport was replaced by %T, which cannot be configured: use WithHTTPClient", http.DefaultTransport)
+	}
+	if u := c.baseURL; u != nil && u.Scheme == "http" && !isLoopback(u.Hostname()) {
+		c.require("base URL:", c.httpAllowed, "http to %s would send the credential in clear text: use https, or WithInsecureHTTP", u.Hostname())
+	}
 }
 
-// parseBaseURL reads a host or URL. Its errors do not quote it, since it may
-// hold a password.
+// parseBaseURL parses a host or URL. Its errors do not quote it, because it may contain a
+// password.
 func parseBaseURL(raw string) (*url.URL, error) {
 	if !strings.Contains(raw, "://") {
 		if scheme, _, _ := strings.Cut(raw, ":"); strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "http") {
-			return nil, errors.New("no // after the scheme") // else the key would go to a host named https
+			return nil, errors.New("there is no // after the scheme")
 		}
 		raw = "https://" + raw
 	}
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil:
-		return nil, errors.New("not a host or URL")
+		return nil, errors.New("it is not a host or URL")
 	case u.Scheme != "https" && u.Scheme != "http":
-		return nil, errors.New("scheme must be https or http")
+		return nil, errors.New("the scheme must be https or http")
 	case u.Hostname() == "":
-		return nil, errors.New("no host")
+		return nil, errors.New("it has no host")
 	case strings.Contains(u.Hostname(), ":") && u.Host[0] != '[':
 		return nil, errors.New("an IPv6 address needs brackets")
 	case u.User != nil:
-		return nil, errors.New("must not hold a user or password")
+		return nil, errors.New("it must not contain a user or password")
 	case strings.ContainsAny(raw, "?#"):
-		return nil, errors.New("must not hold a query or fragment")
+		return nil, errors.New("it must not contain a query or fragment")
 	}
-	u.Host = strings.TrimSuffix(u.Host, ":") // as net/http does to a request's
-	// Both forms, so that a path can be appended to either.
+	u.Host = strings.TrimSuffix(u.Host, ":") // as net/http does with the URL of a request
+	// Both forms, so that the escaped path stays as it is.
 	u.RawPath = strings.TrimRight(u.EscapedPath(), "/")
 	u.Path, err = url.PathUnescape(u.RawPath)
+	if strings.HasSuffix(u.Path, "/v1") {
+		return nil, errors.New("the path must not end in /v1, which the client adds")
+	}
 	return u, err
 }
 
 func isLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
+	return strings.EqualFold(host, "localhost") || err == nil && addr.IsLoopback()
 }

@@ -1,51 +1,62 @@
 package palette
 
 import (
+	crand "crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 )
 
 const redacted = "[REDACTED]"
 
-// Secret holds the value of an API key. It prints as [REDACTED] under every fmt
-// verb, also inside other values, and in slog; encoding it as JSON, XML or any
-// other text fails with [ErrSecretNotEncoded], which is also what slog's JSON handler
-// shows for a struct that holds one. [Secret.Reveal] is the one way to the value.
-// The zero Secret holds nothing.
+// Secret holds the value of an API key. Printing it with any fmt verb and logging it
+// with slog shows [REDACTED]; marshaling it returns [ErrSecretNotEncoded]. Only
+// [Secret.Reveal] returns the value. The zero Secret holds no value.
+//
+// Two secrets are equal (==) if their values are.
 type Secret struct {
-	// What fmt shows where it cannot call Format: in unexported fields, and
-	// under verbs such as %p that bypass it.
-	shown string
-	// A pointer, because fmt prints it as an address wherever it gets to it.
-	value *string
+	// masked is the value combined with a key stream of this process. Packages that
+	// print unexported fields by reflection show it instead of the value.
+	masked string
 }
 
-// NewSecret returns a Secret that holds value. An empty value gives the zero Secret.
-func NewSecret(value string) Secret {
-	if value == "" {
-		return Secret{}
-	}
-	return Secret{shown: redacted, value: &value}
-}
+// maskSeed is the seed of the key stream.
+var maskSeed = func() (seed [32]byte) {
+	_, _ = crand.Read(seed[:]) // never fails
+	return seed
+}()
 
-// Reveal returns the value in clear text. Pass it on; do not print or log it.
-func (s Secret) Reveal() string {
-	if s.IsZero() {
-		return ""
+// NewSecret returns a Secret that holds value. If value is empty, it returns the zero
+// Secret.
+func NewSecret(value string) Secret { return Secret{masked: mask(value)} }
+
+// Reveal returns the value. Do not print or log it.
+func (s Secret) Reveal() string { return mask(s.masked) }
+
+// mask masks a value, or unmasks a masked one.
+func mask(value string) string {
+	stream := make([]byte, len(value))
+	_, _ = rand.NewChaCha8(maskSeed).Read(stream) // never fails
+	for i := range stream {
+		stream[i] ^= value[i]
 	}
-	return *s.value
+	return string(stream)
 }
 
 // IsZero reports whether s holds no value.
-func (s Secret) IsZero() bool { return s.value == nil }
+func (s Secret) IsZero() bool { return s.masked == "" }
 
-// Format writes [REDACTED] for every verb; it makes Secret a [fmt.Formatter].
+// String returns [REDACTED].
+func (Secret) String() string { return redacted }
+
+// Format implements [fmt.Formatter]. It writes [REDACTED] for every verb.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
-// LogValue returns [REDACTED]; it makes Secret a [slog.LogValuer].
+// LogValue implements [slog.LogValuer]. It returns [REDACTED].
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalText always fails with [ErrSecretNotEncoded], so that no file silently
-// keeps a placeholder for the only copy of a key. JSON, XML and YAML encoders call it.
+// MarshalText implements [encoding.TextMarshaler], which JSON, XML and YAML encoders
+// use. It returns [ErrSecretNotEncoded], so that no file silently keeps a placeholder
+// for the only copy of a key.
 func (Secret) MarshalText() ([]byte, error) { return nil, ErrSecretNotEncoded }

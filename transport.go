@@ -1,197 +1,233 @@
 package palette
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"maps"
-	"net"
+	"io"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
+	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/go-resty/resty/v2"
 )
 
-// credential is where the key comes from and the header it goes into.
-type credential struct {
-	header string
-	fetch  func(context.Context) (string, error) // without an error, the key can be sent
+// exchange is what an attempt and the transport tell each other. It travels in the
+// context of the request, as a pointer, so that printing the context does not print it.
+type exchange struct {
+	op         operation
+	attempt    int // starts at 1
+	host       string
+	credential credential
+
+	roundTrips     atomic.Int64 // requests that were handed to the transport below
+	secret         string       // the credential that was sent
+	location       string       // the target of a redirect
+	maybeProcessed bool         // after a transport error: the server may have processed the request
 }
 
-// originTransport is the only place that knows the credential. It sends to one
-// scheme and host alone, and lets nobody above it see a redirect: net/http would
-// follow it and hand the ApiKey header to wherever it points.
-type originTransport struct {
+type exchangeKey struct{}
+
+func exchangeOf(req *http.Request) *exchange {
+	ex, _ := req.Context().Value(exchangeKey{}).(*exchange)
+	return ex
+}
+
+// redactor returns a redactor of the credential that was sent.
+func (ex *exchange) redactor() redactor { return newRedactor(ex.secret) }
+
+// newRoundTripper returns the transport of a client: bodyTransport, then the caller's
+// wrapper, which does not see the credential, then credentialTransport, then base.
+func newRoundTripper(base http.RoundTripper, wrap func(http.RoundTripper) http.RoundTripper, baseURL *url.URL) http.RoundTripper {
+	var rt http.RoundTripper = &credentialTransport{base: base, scheme: baseURL.Scheme, host: baseURL.Host}
+	if wrap != nil {
+		rt = wrap(rt)
+	}
+	return &bodyTransport{base: rt}
+}
+
+// bodyTransport finds out whether a request that failed may have been processed.
+type bodyTransport struct{ base http.RoundTripper }
+
+// RoundTrip removes GetBody, with which net/http resends a request that the server may
+// have processed, and records whether anybody read from the body.
+func (t *bodyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	ex := exchangeOf(req)
+	clone := req.WithContext(req.Context()) // a shallow copy
+	var body *requestBody
+	if req.Body != nil {
+		body = &requestBody{body: req.Body}
+		clone.GetBody, clone.Body = nil, body
+	}
+	resp, err := t.base.RoundTrip(clone)
+	if err == nil && resp != nil {
+		return resp, nil
+	}
+	discard(resp)
+	read := body.seal() // first: nothing may read the body after this decision
+	ex.maybeProcessed = read && ex.roundTrips.Load() > 0 && !isRefused(err)
+	return nil, err
+}
+
+// discard closes a response that came together with an error. net/http would print it.
+func discard(resp *http.Response) {
+	if resp != nil && resp.Body != nil {
+		_ = resp.Body.Close()
+	}
+}
+
+// requestBody is a request body that records whether anybody read from it.
+type requestBody struct {
+	mu           sync.Mutex
+	body         io.ReadCloser
+	read, sealed bool
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.sealed {
+		return 0, errors.New("the attempt is over")
+	}
+	b.read = true
+	return b.body.Read(p)
+}
+
+// Close does nothing: net/http closes a body that it has not read, and uses it again.
+func (b *requestBody) Close() error { return nil }
+
+// seal makes later reads fail. It reports whether the body was read; a request without
+// one counts as read.
+func (b *requestBody) seal() bool {
+	if b == nil {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sealed = true
+	return b.read
+}
+
+// refused matches the errors with which net/http reports that an HTTP/2 server promised
+// not to have processed a request whose body was sent.
+var refused = regexp.MustCompile(`^http2: Transport: cannot retry err \[(stream error: stream ID \d+; REFUSED_STREAM; received from peer|http2: Transport received Server's graceful shutdown GOAWAY)\] after Request\.Body was written; define Request\.GetBody to avoid this error$`)
+
+// isRefused reports whether err says that the server did not process the request. It
+// compares the whole text of the innermost error, because other errors quote the server.
+func isRefused(err error) bool {
+	for err != nil && errors.Unwrap(err) != nil {
+		err = errors.Unwrap(err)
+	}
+	return err != nil && refused.MatchString(err.Error())
+}
+
+// credentialTransport adds the credential. It sends requests only to one scheme and host.
+type credentialTransport struct {
 	base         http.RoundTripper
 	scheme, host string
-	credential   credential
 }
 
-// flight is what one attempt and the transport tell each other. It is the context of
-// the request, where the transport finds it. Others must not get it as it is: who
-// prints a context, prints what it holds.
-type flight struct {
-	context.Context
+var errOrigin = errors.New("the request is not for the scheme and host of the base URL")
 
-	url      url.URL     // where to send it
-	header   http.Header // what to send beside the credential
-	secret   string      // the credential that was sent
-	location string      // where a redirect points
-	handedOn bool        // the request left this package
-
-	trace                 httptrace.ClientTrace
-	connecting, connected atomic.Bool
-}
-
-type flightKey struct{}
-
-// newFlight returns a flight to target that ends with ctx.
-func newFlight(ctx context.Context, target url.URL) *flight {
-	f := &flight{Context: ctx, url: target}
-	f.trace.GetConn = func(string) { f.connecting.Store(true) }
-	f.trace.GotConn = func(httptrace.GotConnInfo) { f.connected.Store(true) }
-	return f
-}
-
-// Value returns the flight for its key.
-func (f *flight) Value(key any) any {
-	if key == (flightKey{}) {
-		return f
-	}
-	return f.Context.Value(key)
-}
-
-// flightOf returns the flight that req is of, nil if of none.
-func flightOf(req *http.Request) *flight {
-	f, _ := req.Context().Value(flightKey{}).(*flight)
-	return f
-}
-
-// prepare has the last word on what resty made. The URL comes from the flight, since
-// resty would parse it twice; the header goes into the flight, since net/http would
-// make a copy of it for every call, to have one for redirects.
-func prepare(_ *resty.Client, req *http.Request) error {
-	if f := flightOf(req); f != nil {
-		req.URL, req.Host = &f.url, f.url.Host
-		f.header, req.Header = req.Header, http.Header{}
-	}
-	return nil
-}
-
-// maybeSent reports whether the server may have seen the request that failed
-// with err. It says no only on evidence, since a transport of the caller's own
-// need not report its connections.
-func (f *flight) maybeSent(err error) bool {
-	if !f.handedOn {
-		return false
-	}
-	return f.connected.Load() || !f.connecting.Load() && !isConnectError(err)
-}
-
-// isConnectError reports whether err shows that there was no connection to send over.
-func isConnectError(err error) bool {
-	var opErr *net.OpError
-	var dnsErr *net.DNSError
-	var certificate *tls.CertificateVerificationError
-	return errors.As(err, &certificate) || errors.As(err, &dnsErr) || errors.As(err, &opErr) && opErr.Op == "dial"
-}
-
-// errOrigin guards against the URL of a request being built wrong.
-var errOrigin = errors.New("request is not for the configured scheme and host")
-
-// RoundTrip sends a copy of req that carries the credential.
-func (t *originTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	f := flightOf(req)
-	sealed, err := t.seal(req, f)
+// RoundTrip sends a copy of req that carries the credential. It hides the target of a
+// redirect, so that nobody follows it: net/http would forward the credential.
+func (t *credentialTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	ex := exchangeOf(req)
+	clone, err := t.authorize(req, ex)
 	if err != nil {
 		if req.Body != nil {
-			_ = req.Body.Close() // a RoundTripper closes the body whatever happens
+			_ = req.Body.Close() // as every RoundTripper does
 		}
 		return nil, err
 	}
-	f.handedOn = true
-	resp, err := t.base.RoundTrip(sealed)
-	if err != nil && resp != nil && resp.Body != nil {
-		_ = resp.Body.Close() // net/http would print that there are both
-	}
+	resp, err := t.base.RoundTrip(clone)
 	if err != nil || resp == nil {
+		discard(resp)
 		return nil, err
 	}
-	resp.Request = req // the copy with the credential ends here
+	resp.Request = req // the clone, which has the credential, ends here
 	if isRedirect(resp.StatusCode) {
-		f.location = resp.Header.Get("Location")
+		ex.location = resp.Header.Get("Location")
 		resp.Header.Del("Location")
 	}
 	return resp, nil
 }
 
-// seal checks where req goes and returns a copy of it with the credential. The
-// connections of whoever provides the credential are none of the flight's: the trace
-// is on the copy alone.
-func (t *originTransport) seal(req *http.Request, f *flight) (*http.Request, error) {
-	if f == nil || req.URL.Scheme != t.scheme || req.URL.Host != t.host {
-		return nil, errOrigin
+func (t *credentialTransport) authorize(req *http.Request, ex *exchange) (*http.Request, error) {
+	if ex == nil || req.URL.Scheme != t.scheme || req.URL.Host != t.host {
+		return nil, &permanentError{errOrigin}
 	}
-	secret, err := t.credential.fetch(f.Context)
-	f.secret = secret
-	if err == nil {
-		err = f.Err() // the last moment at which nothing was sent for certain
-	}
-	if err == nil && isUIDOf(req.URL.Path, secret) {
-		err = errors.New("it was given as a uid") // where every proxy would log it
-	}
+	secret, err := ex.credential.fetch(req.Context())
 	if err != nil {
-		return nil, &credentialError{err}
+		return nil, &permanentError{err}
 	}
-	sealed := req.WithContext(httptrace.WithClientTrace(f, &f.trace)) // a shallow copy
-	sealed.Header, f.header = f.header, nil
-	maps.Copy(sealed.Header, req.Header) // the cookies of a caller's http.Client
-	sealed.Header[t.credential.header] = []string{secret}
-	sealed.GetBody = nil // so that nothing below sends it again by itself
-	return sealed, nil
+	if err := contextError(req.Context()); err != nil {
+		return nil, err
+	}
+	ex.secret = secret
+	if len(secret) >= minRedacted && strings.Contains(req.URL.Path, secret) {
+		return nil, &permanentError{errors.New("the uid is the client's own credential")} // proxies log paths
+	}
+	if ex.roundTrips.Add(1) > 1 && !ex.op.idempotent {
+		return nil, &permanentError{errors.New("the transport wrapper sent the request again, which could do its work twice")}
+	}
+	clone := req.Clone(req.Context())
+	clone.Header.Set(ex.credential.header, secret)
+	clone.GetBody = nil // a wrapper may have set it
+	return clone, nil
 }
 
-// isUIDOf reports whether the path is that of the key with this uid.
-func isUIDOf(path, uid string) bool {
-	rest, found := strings.CutSuffix(strings.TrimSuffix(path, "/state"), uid)
-	return found && strings.HasSuffix(rest, "/")
+// permanentError is an error of the transport after which a retry is pointless.
+type permanentError struct{ err error }
+
+func (e *permanentError) Error() string { return e.err.Error() }
+func (e *permanentError) Unwrap() error { return e.err }
+
+// isPermanent reports whether retrying after err is pointless.
+func isPermanent(err error) bool {
+	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
+	_, permanent := errors.AsType[*permanentError](err)
+	return certificate || permanent
 }
-
-// credentialError says that there was no credential to send a request with.
-type credentialError struct{ err error }
-
-func (e *credentialError) Error() string { return "credential: " + e.err.Error() }
-func (e *credentialError) Unwrap() error { return e.err }
 
 func isRedirect(status int) bool { return status/100 == 3 }
 
-// maxConns is how many connections the default transport keeps, as many as
-// goroutines are likely to use. Without a limit it would dial more at a cold start,
-// only to close them.
+// transportFailure returns the outcome of an attempt without a response.
+func (ex *exchange) transportFailure(ctx context.Context, err error) outcome {
+	return outcome{
+		err:            ex.transportError(ctx, err),
+		permanent:      isPermanent(err),
+		maybeProcessed: ex.maybeProcessed,
+	}
+}
+
+// maxConns is the maximum number of connections of the default transport, idle or in use.
+// Without a maximum, net/http dials more than it keeps.
 const maxConns = 64
 
-// newTransport returns the transport for callers who bring none.
-func newTransport(roots *x509.CertPool, skipVerify bool) http.RoundTripper {
+// newTransport returns the default transport for attempts with the given timeout, and
+// whether nobody else uses it.
+func newTransport(timeout time.Duration, roots *x509.CertPool, skipVerify bool) (rt http.RoundTripper, own bool) {
 	base, ok := http.DefaultTransport.(*http.Transport)
 	if !ok { // somebody replaced it
-		base = &http.Transport{
-			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
-			TLSHandshakeTimeout: 10 * time.Second, IdleConnTimeout: 90 * time.Second,
-		}
+		return http.DefaultTransport, false
 	}
 	t := base.Clone()
-	t.MaxConnsPerHost, t.MaxIdleConnsPerHost = maxConns, maxConns
-	t.MaxIdleConns = max(t.MaxIdleConns, maxConns)
+	t.ForceAttemptHTTP2 = true // the clone of a transport without a TLS config would lose HTTP/2
+	t.MaxConnsPerHost, t.MaxIdleConnsPerHost, t.MaxIdleConns = maxConns, maxConns, maxConns
+	t.IdleConnTimeout = 50 * time.Second // load balancers close idle connections after 60 seconds
+	// An HTTP/2 connection that silently stopped carrying bytes must not outlast an attempt.
+	ping := min(max(timeout/3, time.Second), 10*time.Second)
+	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: ping, PingTimeout: ping / 2}
 	if roots != nil || skipVerify {
-		t.TLSClientConfig = cmp.Or(t.TLSClientConfig.Clone(), &tls.Config{})
+		if t.TLSClientConfig == nil {
+			t.TLSClientConfig = &tls.Config{}
+		}
 		t.TLSClientConfig.RootCAs = roots
 		t.TLSClientConfig.InsecureSkipVerify = skipVerify
 	}
-	return t
+	return t, true
 }

@@ -1,174 +1,477 @@
-package palette
+package palette_test
 
 import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
-	"os"
-	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 )
 
-// These tests are inside the package: what they guard against cannot be brought
-// about from outside as long as the rest of the package is right.
-
-const pinnedKey = "pinned-credential-0815"
-
-type recorder struct {
-	got   []*http.Request
-	reply http.Response
-}
-
-func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
-	r.got = append(r.got, req)
-	resp := r.reply
-	resp.Request = req // as net/http does
-	resp.Body = http.NoBody
-	return &resp, nil
-}
-
-func pinnedTransport(base http.RoundTripper) *originTransport {
-	return &originTransport{base: base, scheme: "https", host: "palette.test:8443", credential: fixed(headerAPIKey, pinnedKey)}
-}
-
-// pinnedRequest is a request as resty hands it to net/http.
-func pinnedRequest(t *testing.T, method string, body io.Reader) *http.Request {
-	t.Helper()
-	target := parsed(t, "https://palette.test:8443/v1")
-	req, err := http.NewRequestWithContext(newFlight(t.Context(), target), method, placeholder, body)
-	require.NoError(t, err)
-	req.Header.Set("Accept", "application/json")
-	require.NoError(t, prepare(nil, req))
-	return req
-}
-
-func parsed(t *testing.T, rawURL string) url.URL {
-	t.Helper()
-	u, err := url.Parse(rawURL)
-	require.NoError(t, err)
-	return *u
-}
-
-type closeSpy struct {
-	io.Reader
-	closed bool
-}
-
-func (c *closeSpy) Close() error {
-	c.closed = true
-	return nil
-}
-
-// A transport of the caller's own may print the context of a request.
-func TestContextOfARequestDoesNotShowTheCredential(t *testing.T) {
-	t.Parallel()
-	base := &recorder{reply: http.Response{StatusCode: 200, Header: http.Header{}}}
-	resp, err := pinnedTransport(base).RoundTrip(pinnedRequest(t, "GET", nil))
-	require.NoError(t, err)
-	require.NoError(t, resp.Body.Close())
-	require.Equal(t, pinnedKey, flightOf(base.got[0]).secret)
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
-		assert.NotContains(t, fmt.Sprintf(verb, base.got[0].Context()), pinnedKey)
-	}
-}
-
-func TestCredentialIsPinnedToSchemeAndHost(t *testing.T) {
+func TestRequestsForAnotherOriginAreNotSent(t *testing.T) {
 	t.Parallel()
 	for _, target := range []string{
-		"https://attacker.test:8443/v1/apiKeys",
-		"https://palette.test/v1/apiKeys",
-		"https://palette.test:443/v1/apiKeys",
-		"https://palette.test:8444/v1/apiKeys",
-		"http://palette.test:8443/v1/apiKeys",
-		"https://palette.test.attacker.test:8443/v1/apiKeys",
-		"https://palette.test:8443@attacker.test/v1/apiKeys",
-		"https://sub.palette.test:8443/v1/apiKeys",
+		"https://attacker.test:8443",
+		"https://palette.test",
+		"https://palette.test:443",
+		"http://palette.test:8443",
+		"https://palette.test:8443@attacker.test",
+		"https://sub.palette.test:8443",
 	} {
-		base, body := &recorder{reply: http.Response{StatusCode: 200}}, &closeSpy{Reader: strings.NewReader("{}")}
-		flight := newFlight(t.Context(), parsed(t, target))
-		req, err := http.NewRequestWithContext(flight, "POST", placeholder, body)
-		require.NoError(t, err)
-		require.NoError(t, prepare(nil, req))
-		require.Equal(t, target, req.URL.String())
+		t.Run(target, func(t *testing.T) {
+			t.Parallel()
+			calls, closed := 0, 0
+			diverting := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+				calls++
+				diverted := req.Clone(req.Context())
+				diverted.Body = closeCounter{req.Body, &closed}
+				diverted.URL, _ = url.Parse(target)
+				return next.RoundTrip(diverted)
+			})
+			client := newTestClient(t, newMock(t), append(withFastRetries(3), diverting, palette.WithBaseURL("palette.test:8443"))...)
 
-		resp, err := pinnedTransport(base).RoundTrip(req) //nolint:bodyclose // there is none
-		require.ErrorIs(t, err, errOrigin, target)
-		assert.Nil(t, resp)
-		assert.Empty(t, base.got, "%s was asked", target)
-		assert.True(t, body.closed, "a RoundTripper closes the body, whatever happens")
-		assert.True(t, isFinal(err), "it would only come again")
+			_, err := createKey(t, client)
+
+			require.EqualError(t, err, "palette: apiKeys.create: the request is not for the scheme and host of the base URL"+
+				" (host palette.test:8443, 1 attempt)")
+			assert.Equal(t, 1, calls)
+			assert.Equal(t, 1, closed)
+		})
 	}
 }
 
-// The same through a client as NewClient makes it, in case its parts are put
-// together wrongly.
-func TestClientSendsNowhereElse(t *testing.T) {
+func TestRequestsOfNoCallAreNotSent(t *testing.T) {
 	t.Parallel()
-	var asked int
-	attacker := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
-	client, err := NewClient(WithAPIKey(pinnedKey), WithBaseURL("http://127.0.0.1:1/prefix"))
-	require.NoError(t, err)
-	_, err = client.newRequest(newFlight(t.Context(), parsed(t, attacker.URL)), nil).Get(placeholder)
-	require.ErrorIs(t, err, errOrigin)
-	_, err = client.newRequest(t.Context(), nil).Get(attacker.URL)
-	require.ErrorIs(t, err, errOrigin, "no request is sent that is none of an attempt")
-	attacker.Close()
-	assert.Zero(t, asked)
+	strange := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		return next.RoundTrip(req.WithContext(context.Background()))
+	})
+
+	err := getKey(t, newTestClient(t, newMock(t), strange))
+
+	require.ErrorContains(t, err, "the request is not for the scheme and host of the base URL")
 }
 
-func TestOnlyTheCopyCarriesTheCredential(t *testing.T) {
+// The wrapper and the transport see the values of the context. Only the transport sees the
+// credential, and neither sees GetBody, with which net/http sends a request a second time.
+func TestWhatWrappersAndTransportsSee(t *testing.T) {
 	t.Parallel()
-	base := &recorder{reply: http.Response{StatusCode: 200, Header: http.Header{}}}
-	req := pinnedRequest(t, "POST", strings.NewReader("{}"))
-	require.NotNil(t, req.GetBody, "else the test proves nothing")
+	type trace struct{}
+	m := newMock(t, respond(201, `{"apiKey":"value","uid":"uid"}`))
+	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		assert.Equal(t, "trace-1", req.Context().Value(trace{}))
+		assert.Nil(t, req.GetBody)
+		assert.Equal(t, testKey, req.Header.Get("ApiKey"))
+		assert.NotContains(t, fmt.Sprintf("%v %+v %#v", req.Context(), req.Context(), req.Context()), testKey)
+		return m.RoundTrip(req)
+	})
+	client := newTestClient(t, rt, withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		assert.Equal(t, "trace-1", req.Context().Value(trace{}))
+		assert.Nil(t, req.GetBody)
+		clone := req.Clone(req.Context())
+		clone.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
+		resp, err := next.RoundTrip(clone)
+		assert.NotContains(t, fmt.Sprintf("%v %+v %#v", clone, clone, clone.Context()), testKey)
+		assert.Same(t, clone, resp.Request)
+		return resp, err
+	}))
+	ctx := context.WithValue(t.Context(), trace{}, "trace-1")
 
-	resp, err := pinnedTransport(base).RoundTrip(req)
+	_, err := client.APIKeys.Create(ctx, palette.CreateAPIKeyRequest{Metadata: palette.ObjectMetaInput{Name: "ci"}})
+
 	require.NoError(t, err)
-	require.NoError(t, resp.Body.Close())
-
-	require.Len(t, base.got, 1)
-	sealed := base.got[0]
-	assert.Equal(t, http.Header{"Apikey": {pinnedKey}, "Accept": {"application/json"}}, sealed.Header)
-	assert.Nil(t, sealed.GetBody, "with it, net/http sends a body again by itself")
-	assert.Empty(t, req.Header, "the request of the caller was written to")
-	assert.NotNil(t, req.GetBody, "the request of the caller was written to")
-	assert.Same(t, req, resp.Request, "the reply must not lead to the request with the credential")
+	m.requireSent(`POST /v1/apiKeys {"metadata":{"name":"ci"}}`)
 }
 
-func TestRedirectIsHiddenFromNetHTTP(t *testing.T) {
+func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
-	for status := 300; status <= 399; status++ {
-		base := &recorder{reply: http.Response{StatusCode: status, Header: http.Header{"Location": {"https://attacker.test/"}}}}
-		req := pinnedRequest(t, "GET", nil)
-		resp, err := pinnedTransport(base).RoundTrip(req)
-		require.NoError(t, err)
-		require.NoError(t, resp.Body.Close())
-		assert.Empty(t, resp.Header.Get("Location"))
-		assert.Equal(t, "https://attacker.test/", flightOf(req).location)
+	// A wrapper that follows redirects, as http.Client does, has none to follow.
+	following := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		return (&http.Client{Transport: next}).Do(req)
+	})
+	for protocol, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			var status, requests, followed atomic.Int64
+			target, _ := startServer(t, http2, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Add(1) }))
+			server, _ := startServer(t, http2, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				requests.Add(1)
+				w.Header().Set("Location", target.URL+"/prefix/target?token=x")
+				w.WriteHeader(int(status.Load()))
+			}))
+			for _, client := range []*palette.Client{newNetworkClient(t, server), newNetworkClient(t, server, following)} {
+				for status.Store(300); status.Load() < 400; status.Add(1) {
+					for _, op := range operations() {
+						requests.Store(0)
+
+						_, err := op.call(t.Context(), client.APIKeys)
+
+						require.ErrorIs(t, err, palette.ErrRedirect)
+						requireOutcomeUnknown(t, err, false)
+						require.ErrorContains(t, err, ": to "+target.URL+"/prefix/target (")
+						require.EqualValues(t, 1, requests.Load(), "%d, %s", status.Load(), op.name)
+					}
+				}
+			}
+			assert.Zero(t, followed.Load())
+		})
 	}
 }
 
-// Resty's own logger writes to standard error. Nothing of today's pipeline makes
-// it write, so it is made to here.
-func TestRestyIsSilenced(t *testing.T) {
+func TestLocationOfRedirects(t *testing.T) {
 	t.Parallel()
-	const child = "PALETTE_TEST_RESTY_CHILD"
-	if os.Getenv(child) != "" {
-		r := newResty(&http.Client{})
-		r.SetRedirectPolicy("not a policy")                           // logs an error
-		r.OnRequestLog(nil).OnRequestLog(nil)                         // logs a warning
-		_, _ = r.R().SetBasicAuth("u", "p").Get("http://127.0.0.1:1") // logs another
-		os.Exit(0)
+	for location, want := range map[string]string{
+		"":                                 "",
+		"/prefix/v1/apiKeys/other":         "/prefix/v1/apiKeys/other",
+		"https://user:pass@a.test/b?c=d#e": "https://a.test/b",
+		"http://[::1":                      "",
+		"https://a.test/%zz":               "",
+		"https://a.test/\x7f":              "",
+	} {
+		t.Run(location, func(t *testing.T) {
+			t.Parallel()
+
+			err := getKey(t, newTestClient(t, newMock(t, respondWith(302, http.Header{"Location": {location}}, ""))))
+
+			apiErr, ok := errors.AsType[*palette.APIError](err)
+			require.True(t, ok, err)
+			assert.Equal(t, want, apiErr.Location)
+		})
 	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRestyIsSilenced$")
-	cmd.Env = append(os.Environ(), child+"=1", "GORACE=atexit_sleep_ms=0")
-	out, err := cmd.CombinedOutput()
+}
+
+// A wrapper that retries may retry everything but Create.
+func TestWrapperThatRetries(t *testing.T) {
+	t.Parallel()
+	retrying := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		body, clone := readBody(t, req), req.Clone(req.Context())
+		clone.Body = io.NopCloser(strings.NewReader(body))
+		if resp, err := next.RoundTrip(clone); err == nil && resp.StatusCode < 400 {
+			return resp, nil
+		}
+		clone.Body = io.NopCloser(strings.NewReader(body))
+		return next.RoundTrip(clone)
+	})
+	for name, first := range map[string]httpmock.Responder{"lost response": failWith(errConnReset), "429": busy(429)} {
+		for _, op := range operations() {
+			t.Run(name+"/"+op.name, func(t *testing.T) {
+				t.Parallel()
+				m := newMock(t, first, op.succeed())
+
+				_, err := op.call(t.Context(), newTestClient(t, m, append(withFastRetries(3), retrying)...).APIKeys)
+
+				if op.idempotent() {
+					require.NoError(t, err)
+					assert.Len(t, m.requests(), 2)
+					return
+				}
+				requireAttempts(t, err, 1)
+				requireOutcomeUnknown(t, err, true)
+				assert.Len(t, m.requests(), 1)
+			})
+		}
+	}
+}
+
+func TestWrapperThatReadsTheBodyAndSendsNothing(t *testing.T) {
+	t.Parallel()
+	failing := withWrapper(func(_ http.RoundTripper, req *http.Request) (*http.Response, error) {
+		readBody(t, req)
+		return nil, errors.New("no ticket")
+	})
+
+	_, err := createKey(t, newTestClient(t, newMock(t), append(withFastRetries(3), failing)...))
+
+	requireAttempts(t, err, 4)
+	requireOutcomeUnknown(t, err, false)
+}
+
+// A transport may use another one as long as nothing has read the body. net/http closes such
+// a body.
+func TestFallbackTransport(t *testing.T) {
+	t.Parallel()
+	m := newMock(t, failWith(errConnReset))
+	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		_ = req.Body.Close() // the first transport cannot dial
+		return m.RoundTrip(req)
+	})
+
+	_, err := createKey(t, newTestClient(t, rt, withFastRetries(3)...))
+
+	requireOutcomeUnknown(t, err, true)
+	m.requireSent(`POST /v1/apiKeys {"metadata":{"name":"ci"}}`)
+}
+
+// A goroutine of a transport that has failed must not send the body later.
+func TestBodyCannotBeReadAfterTheAttempt(t *testing.T) {
+	t.Parallel()
+	var bodies []io.Reader
+	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		bodies = append(bodies, req.Body)
+		return nil, errConnRefused
+	})
+
+	_, err := createKey(t, newTestClient(t, rt, withFastRetries(1)...))
+
+	require.ErrorIs(t, err, errConnRefused)
+	require.Len(t, bodies, 2)
+	for _, body := range bodies {
+		content, err := io.ReadAll(body)
+		require.EqualError(t, err, "the attempt is over")
+		assert.Empty(t, content)
+	}
+}
+
+// otherText is an error whose text is not that of the error it wraps.
+type otherText struct {
+	error
+
+	text string
+}
+
+func (e otherText) Error() string { return e.text }
+func (e otherText) Unwrap() error { return e.error }
+
+// The texts are those of net/http. In others, the server chose a part of the text.
+func TestCreateIsRetriedIfHTTP2RefusedIt(t *testing.T) {
+	t.Parallel()
+	const (
+		start  = "http2: Transport: cannot retry err ["
+		end    = "] after Request.Body was written; define Request.GetBody to avoid this error"
+		stream = start + "stream error: stream ID 3; REFUSED_STREAM; received from peer" + end
+		goAway = start + "http2: Transport received Server's graceful shutdown GOAWAY" + end
+		debug  = `http2: server sent GOAWAY and closed the connection; LastStreamID=1, ErrCode=NO_ERROR, debug="` + goAway + `"`
+	)
+	for _, tt := range []struct {
+		name    string
+		err     error
+		refused bool
+	}{
+		{"refused stream", errors.New(stream), true},
+		{"GOAWAY", errors.New(goAway), true},
+		{"wrapped", fmt.Errorf("tracing: %w", &net.OpError{Op: "write", Err: errors.New(goAway)}), true},
+		{"other code", errors.New(strings.Replace(stream, "REFUSED_STREAM", "PROTOCOL_ERROR", 1)), false},
+		{"error of the client", errors.New(strings.Replace(stream, "; received from peer", "", 1)), false},
+		{"without the frame", errors.New("stream error: stream ID 3; REFUSED_STREAM; received from peer"), false},
+		{"text before", errors.New("x " + goAway), false},
+		{"line before", errors.New("x\n" + goAway), false},
+		{"text after", errors.New(goAway + " x"), false},
+		{"line after", errors.New(goAway + "\nx"), false},
+		{"debug data", errors.New(debug), false},
+		{"text of a wrapper", otherText{io.EOF, goAway}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+				readBody(t, req)
+				return nil, tt.err
+			})
+
+			_, err := createKey(t, newTestClient(t, rt, withFastRetries(3)...))
+
+			requireAttempts(t, err, map[bool]int{true: 4, false: 1}[tt.refused])
+			requireOutcomeUnknown(t, err, !tt.refused)
+		})
+	}
+}
+
+func TestInvalidResultsOfTransports(t *testing.T) {
+	t.Parallel()
+	both := func(req *http.Request) (*http.Response, error) {
+		resp, _ := respond(201, `{"apiKey":"value","uid":"uid"}`)(req)
+		return resp, errors.New("a response and an error")
+	}
+	neither := func(*http.Request) (*http.Response, error) { return nil, nil } //nolint:nilnil // the case
+	nothing := func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: 201}, nil }
+	for want, result := range map[string]httpmock.Responder{
+		"a response and an error":              both,
+		"a nil *Response with a nil error":     neither,
+		`status 201 with Content-Type "", not`: nothing,
+	} {
+		wrapper := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+			_, _ = next.RoundTrip(req)
+			return result(req)
+		})
+		for place, client := range map[string]*palette.Client{
+			"transport": newTestClient(t, newMock(t, result), withFastRetries(3)...),
+			"wrapper":   newTestClient(t, newMock(t, respond(201, "{}")), append(withFastRetries(3), wrapper)...),
+		} {
+			t.Run(want+"/"+place, func(t *testing.T) {
+				t.Parallel()
+
+				_, err := createKey(t, client)
+
+				require.ErrorContains(t, err, want)
+				requireOutcomeUnknown(t, err, true)
+			})
+		}
+	}
+}
+
+// startRawServer starts a server that reads one request of each connection, passes its number
+// and method to respond, sends the result and closes the connection.
+func startRawServer(t *testing.T, respond func(n int64, method string) string) (addr string, requests *atomic.Int64) {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	assert.Empty(t, string(out))
+	t.Cleanup(func() { _ = listener.Close() })
+	requests = new(atomic.Int64)
+	serve := func(conn net.Conn) {
+		defer conn.Close()
+		req, err := http.ReadRequest(bufio.NewReader(conn))
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, req.Body)
+		_, _ = io.WriteString(conn, respond(requests.Add(1), req.Method))
+	}
+	go func() {
+		for conn, err := listener.Accept(); err == nil; conn, err = listener.Accept() {
+			go serve(conn)
+		}
+	}()
+	return listener.Addr().String(), requests
+}
+
+func TestConnectionClosedDuringTheResponse(t *testing.T) {
+	t.Parallel()
+	const head = "HTTP/1.1 %d X\r\nContent-Type: application/json\r\n"
+	for name, tt := range map[string]struct {
+		response string // %d is the status of a success
+		class    error
+	}{
+		"before":          {"", nil},
+		"in the header":   {head, nil},
+		"before the body": {head + "Content-Length: 500\r\n\r\n", palette.ErrUnexpectedResponse},
+		"in the body":     {head + "Content-Length: 500\r\n\r\n{}", palette.ErrUnexpectedResponse},
+		"between chunks":  {head + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", palette.ErrUnexpectedResponse},
+		"in a chunk":      {head + "Transfer-Encoding: chunked\r\n\r\nfff\r\n{}", palette.ErrUnexpectedResponse},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			addr, requests := startRawServer(t, func(n int64, method string) string {
+				switch {
+				case method == "POST":
+					return strings.Replace(tt.response, "%d", "201", 1)
+				case n == 1:
+					return strings.Replace(tt.response, "%d", "200", 1)
+				}
+				return "HTTP/1.1 200 X\r\nContent-Type: application/json\r\n\r\n" + testKeyJSON
+			})
+			client := newTestClient(t, nil, append(withFastRetries(3), palette.WithBaseURL("http://"+addr))...)
+
+			require.NoError(t, getKey(t, client))
+
+			assert.EqualValues(t, 2, requests.Load())
+
+			_, err := createKey(t, client)
+
+			assert.EqualValues(t, 3, requests.Load())
+			requireOutcomeUnknown(t, err, true)
+			if tt.class != nil {
+				require.ErrorIs(t, err, tt.class)
+				require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+			}
+		})
+	}
+}
+
+func TestCreateIsRetriedWithoutAConnection(t *testing.T) {
+	t.Parallel()
+	const refused = "127.0.0.1:1" // nothing listens there
+	addr, requests := startRawServer(t, func(int64, string) string { return "HTTP/1.1 502 Bad Gateway\r\n\r\n" })
+	proxy := func(addr string) *http.Transport {
+		return &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: addr})}
+	}
+	for name, tt := range map[string]struct {
+		baseURL   string
+		transport *http.Transport
+	}{
+		"dial refused":            {"https://" + refused, &http.Transport{}},
+		"server without TLS":      {"https://" + addr, &http.Transport{}},
+		"proxy refuses":           {testBaseURL, proxy(refused)},
+		"proxy responds with 502": {testBaseURL, proxy(addr)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			_, err := createKey(t, newTestClient(t, tt.transport, append(withFastRetries(3), palette.WithBaseURL(tt.baseURL))...))
+
+			requireAttempts(t, err, 4)
+			requireOutcomeUnknown(t, err, false)
+		})
+	}
+	t.Cleanup(func() { assert.EqualValues(t, 4, requests.Load(), "only the proxy got requests: CONNECT") })
+}
+
+func TestInvalidCertificates(t *testing.T) {
+	t.Parallel()
+	inTheYear2100 := func() time.Time { return time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC) }
+	for want, change := range map[string]func(*tls.Config){
+		"certificate signed by unknown authority": func(c *tls.Config) { c.RootCAs = x509.NewCertPool() },
+		"not other.test":          func(c *tls.Config) { c.ServerName = "other.test" },
+		"certificate has expired": func(c *tls.Config) { c.Time = inTheYear2100 },
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			server, conns := startServer(t, true, http.NotFoundHandler())
+			rt := server.Client().Transport.(*http.Transport).Clone()
+			change(rt.TLSClientConfig)
+
+			_, err := createKey(t, newTestClient(t, rt, append(withFastRetries(3), palette.WithBaseURL(server.URL))...))
+
+			_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+			assert.True(t, ok, err)
+			require.ErrorContains(t, err, want)
+			requireAttempts(t, err, 1)
+			requireOutcomeUnknown(t, err, false)
+			assert.EqualValues(t, 1, conns.dialed.Load())
+		})
+	}
+}
+
+func TestRootCAsWithAnyDefaultTransport(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
+	original := http.DefaultTransport
+	t.Cleanup(func() { http.DefaultTransport = original })
+	server, _ := startServer(t, true, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, testKeyJSON)
+	}))
+	for name, shared := range map[string]*http.Transport{
+		"zero":           {},
+		"without HTTP/2": {TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}, // has no TLS configuration
+	} {
+		t.Run(name, func(t *testing.T) { //nolint:paralleltest // as above
+			http.DefaultTransport = shared
+
+			require.NoError(t, getKey(t, newNetworkClient(t, server)))
+
+			assert.True(t, shared.TLSClientConfig == nil || shared.TLSClientConfig.RootCAs == nil, "it was modified")
+		})
+	}
+}
+
+// httpmock replaces it.
+func TestReplacedDefaultTransportIsUsed(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
+	original, m := http.DefaultTransport, newMock(t, respond(200, testKeyJSON))
+	t.Cleanup(func() { http.DefaultTransport = original })
+	http.DefaultTransport = m
+
+	require.NoError(t, getKey(t, newTestClient(t, nil)))
+
+	m.requireSent("GET /v1/apiKeys/66e844c44bab2337f20c7471")
 }

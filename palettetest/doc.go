@@ -1,118 +1,69 @@
-// Package palettetest is an in-memory server of Palette's API keys, /v1/apiKeys,
-// to test clients against: no tenant, no network beyond loopback, no state left
-// behind. It knows nothing of any client, the one in this module included.
+// Package palettetest provides an in-memory server for the API keys of Spectro Cloud
+// Palette (/v1/apiKeys), for tests of programs that use them.
 //
-//	srv := palettetest.NewServer()
-//	defer srv.Close()
+// # Quick start
 //
-//	req, _ := http.NewRequest(http.MethodGet, srv.URL+"/v1/apiKeys", nil)
-//	req.Header.Set("ApiKey", srv.APIKey)
+//	func TestCleanUp(t *testing.T) {
+//		server := palettetest.Start(t)
+//		server.AddKey(palettetest.Key{Name: "old", Active: true, Expiry: time.Now().Add(-time.Hour)})
+//		client, err := palette.NewClient(palette.WithBaseURL(server.URL), palette.WithAPIKey(server.APIKey))
+//		require.NoError(t, err)
 //
-// Everything is kept: a key that was created authenticates at once, and gets 401
-// from the moment it is revoked, deleted or expired. [Server.AddKey] puts keys
-// there that no client could create, [Server.Keys] shows the books, and
-// [Server.Requests] what arrived, without credentials.
+//		err = cleanUp(t.Context(), client)
+//
+//		require.NoError(t, err)
+//		require.Empty(t, server.Keys())
+//	}
+//
+// Programs call [NewServer] and [Server.Close] instead of [Start]. A [Server] is also an
+// [http.Handler]. It works with any HTTP client:
+//
+//	curl -H "ApiKey: $KEY" "$URL/v1/apiKeys"
+//
+// A created key works as a credential at once. A key that is revoked, inactive, expired
+// or deleted gets 401. The values of keys start with "palettetest+", so that nobody
+// mistakes them for real ones. [Server.AddKey] stores a key, [Server.Keys] returns the
+// stored keys, and [Server.Requests] the requests that arrived, without credentials.
 //
 // # Faults
 //
-// [Server.Inject] makes chosen requests fail: with any reply, late, with the
-// connection cut before or after the work, or with a body that does not end.
-// Two requests that get 503 and the wish to be left alone for a second:
+// [Server.Inject] makes requests fail. Two requests that get 503 with a Retry-After
+// header; a create whose response is lost; a create behind a gateway that fails after
+// the key was created:
 //
-//	srv.Inject(palettetest.Fault{
-//		Method: http.MethodGet, Path: "/v1/apiKeys/{uid}", Times: 2,
-//		Status: http.StatusServiceUnavailable, RetryAfter: "1",
-//	})
+//	server.Inject(palettetest.Fault{Path: "/v1/apiKeys/{uid}", Times: 2, Status: 503, RetryAfter: "1"})
+//	server.Inject(palettetest.Fault{Method: "POST", Cut: palettetest.CutAfter})
+//	server.Inject(palettetest.Fault{Method: "POST", Status: 502, After: true})
 //
-// A key that is made while its creator never learns of it:
+// # What is documented and what is assumed
 //
-//	srv.Inject(palettetest.Fault{Method: http.MethodPost, Cut: palettetest.CutAfter})
+// Palette's contract or manual documents: paths, methods, status codes of success and
+// field names; the headers ApiKey and Authorization (a token for 15 minutes, without
+// "Bearer"); both forms of errors, whose code is a string or a number; the annotations
+// that the server adds; 0001-01-01T00:00:00.000Z for times that are not set; that an
+// update replaces annotations and labels and does not change the owner; that an
+// administrator has access to all keys and a user to their own; the limit of 20 keys.
 //
-// # What is known and what is assumed
+// Assumed, because it is not documented:
+//   - The uid in the response to a create request is that of the key.
+//   - PATCH of a key and PUT of its state have the same effect. A missing isActive means
+//     false. The status of an inactive key is {}.
+//   - An update without a name or an expiry keeps the old one.
+//   - An expiry in the past, or in a year above 9999 in UTC, is rejected with 400. So is
+//     the activation of an expired key.
+//   - A create request needs a name, which need not be unique. Without userUid, the
+//     owner is the caller. An owner that does not exist is rejected with 400.
+//   - A key above the limit is rejected with 400 and the code ResourceLimitExceeded.
+//   - The key of another user is rejected with 403 and the code ResOperationForbidden,
+//     a create request for another user with OperationForbidden.
+//   - Path, method, credential, uid and body are checked in this order. A request
+//     without a body is rejected with 422, one with more than 1 MiB with 413. Unknown
+//     fields are ignored, as are uid and timestamps in the metadata of a request.
+//   - Lists are in the order of creation and have one page: see [WithPageSize].
+//   - If a request has both credential headers, only ApiKey counts.
 //
-// From the contract that Spectro Cloud publishes, or from its documentation:
-// paths, methods, success statuses and field names; the two credential headers,
-// ApiKey, and Authorization with a token of 15 minutes and without "Bearer"; both
-// shapes of errors, with a string or a number for a code; the annotations that
-// the server adds; the zero time 0001-01-01T00:00:00.000Z for what is unset; that
-// an update replaces annotations and labels and cannot change the owner; that an
-// admin has all keys and a user their own; the limit of 20 keys.
+// # Limits
 //
-// Assumed, since nothing public says so:
-//   - The uid in the reply to a create is the key's. (The contract describes it
-//     as the user's; most evidence is for the key.)
-//   - PATCH of a key and PUT of its state do the same. Without isActive they mean
-//     false; an inactive key reads "status":{}.
-//   - An update without a name or an expiry, or with a zero one, keeps the old. It
-//     may not move the expiry into the past, nor may a create: 400.
-//   - An expired key cannot be activated: 400.
-//   - A create needs a name, and the name may be taken. Left out, the owner is the
-//     caller; one who does not exist is 400.
-//   - Above the key limit: 400, code ResourceLimitExceeded. Above the rate limit:
-//     429, code TooManyRequests.
-//   - Somebody else's key: 403, code ResOperationForbidden. Creating for somebody
-//     else: 403, code OperationForbidden.
-//   - Unknown paths and methods are refused before the credential is looked at,
-//     bodies after it. A write without a body is 422, above 1 MiB 413. Unknown
-//     fields are ignored.
-//   - There is one page, in the order of creation; see [WithPageSize].
-//   - Of two credentials in one request, the ApiKey header counts.
-//
-// # By hand
-//
-// The server needs no client but curl. Here URL and KEY hold the two fields of a
-// started server. Long replies are broken over lines, and <…> stands for what
-// differs from run to run.
-//
-//	$ JSON='Content-Type: application/json' STATUS='%{http_code}\n'
-//	$ curl -s -w "$STATUS" -H "ApiKey: $KEY" -H "$JSON" $URL/v1/apiKeys \
-//	    -d '{"metadata":{"name":"ci"},"spec":{"expiry":"2098-01-31T12:00:00Z"}}'
-//	{"apiKey":"<value>","uid":"<uid>"}
-//	201
-//	$ KEY_UID='<uid>' VALUE='<value>'
-//	$ curl -s -w "$STATUS" -H "ApiKey: $VALUE" $URL/v1/apiKeys/$KEY_UID
-//	{"metadata":{
-//	    "annotations":{
-//	        "ownerUid":"<admin>",
-//	        "permissions":"apiKey.create,apiKey.delete,apiKey.get,apiKey.list,apiKey.update,tag.update",
-//	        "scope":"tenant","scopeVisibility":"20","tenantUid":"<tenant>"},
-//	    "creationTimestamp":"<time>",
-//	    "deletionTimestamp":"0001-01-01T00:00:00.000Z",
-//	    "lastModifiedTimestamp":"<time>",
-//	    "name":"ci","uid":"<uid>"},
-//	"spec":{
-//	    "expiry":"2098-01-31T12:00:00.000Z",
-//	    "user":{"firstName":"Tenant","lastName":"Admin","uid":"<admin>"}},
-//	"status":{"isActive":true}}
-//	200
-//	$ curl -s -w "$STATUS" -H "ApiKey: $KEY" -H "$JSON" -X PUT $URL/v1/apiKeys/$KEY_UID \
-//	    -d '{"metadata":{"name":"ci-2","annotations":{"description":"builds"}},"spec":{}}'
-//	204
-//	$ curl -s -w "$STATUS" -H "ApiKey: $KEY" -H "$JSON" -X PUT $URL/v1/apiKeys/$KEY_UID/state \
-//	    -d '{"isActive":false}'
-//	204
-//	$ curl -s -w "$STATUS" -H "ApiKey: $VALUE" $URL/v1/apiKeys
-//	{"code":"UnAuthorizedAccess",
-//	"message":"The credential is missing, unknown or no longer valid",
-//	"details":{},"ref":"<ref>"}
-//	401
-//	$ curl -s -w "$STATUS" -H "ApiKey: $KEY" -H "$JSON" -X PATCH $URL/v1/apiKeys/$KEY_UID \
-//	    -d '{"isActive":true}'
-//	204
-//	$ curl -s -w "$STATUS" -H "ApiKey: $VALUE" -X DELETE $URL/v1/apiKeys/$KEY_UID
-//	204
-//	$ curl -s -w "$STATUS" -H "ApiKey: $KEY" $URL/v1/apiKeys/$KEY_UID
-//	{"code":"ResourceNotFound",
-//	"message":"API key '<uid>' was not found",
-//	"details":{},"ref":"<ref>"}
-//	404
-//	$ curl -s -w "$STATUS" -H "ApiKey: $KEY" $URL/v1/apiKeys
-//	{"items":[]}
-//	200
-//	$ curl -s -w "$STATUS" -H "ApiKey: $KEY" $URL/v1/apikeys
-//	{"code":404,"message":"path /v1/apikeys was not found"}
-//	404
-//	$ curl -s -w "$STATUS" -H "ApiKey: $KEY" -X DELETE $URL/v1/apiKeys
-//	{"code":405,"message":"method DELETE is not allowed, but [GET,POST] are"}
-//	405
+// The server has one tenant and no other resource: no login (see [Server.AuthToken]) and
+// no ProjectUid header. The rate limit counts the requests of all clients together.
 package palettetest

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net/http"
 	"time"
 
@@ -11,72 +12,44 @@ import (
 	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 )
 
-// revokeExpired stands for automation of your own: it takes a client, so that
-// a test can hand it one that talks to palettetest.
-func revokeExpired(ctx context.Context, client *palette.Client, now time.Time) (revoked []string, err error) {
-	for key, listErr := range client.APIKeys.All(ctx) {
-		if listErr != nil {
-			return revoked, errors.Join(err, listErr)
+// revokeExpired is the code under test.
+func revokeExpired(ctx context.Context, client *palette.Client) error {
+	keys, err := client.APIKeys.List(ctx)
+	for _, key := range keys {
+		if key.Expired(time.Now()) {
+			err = errors.Join(err, client.APIKeys.Revoke(ctx, key.Metadata.UID))
 		}
-		if !key.Expired(now) || !key.Status.IsActive {
-			continue
-		}
-		if revokeErr := client.APIKeys.Revoke(ctx, key.Metadata.UID); revokeErr != nil {
-			err = errors.Join(err, revokeErr) // and carry on with the others
-			continue
-		}
-		revoked = append(revoked, key.Metadata.Name)
 	}
-	return revoked, err
+	return err
 }
 
-// Test your automation: put the keys there that it is about, let something go
-// wrong, and look at what is left.
+// A test stores keys, injects a fault, runs the code under test, and checks the keys. It
+// would use Start instead of NewServer.
 func Example() {
-	server := palettetest.NewServer(palettetest.WithPageSize(2))
+	server := palettetest.NewServer()
 	defer server.Close()
-	now := time.Now()
-	server.AddKey(palettetest.Key{Name: "good", Active: true, Expiry: now.Add(time.Hour)})
-	server.AddKey(palettetest.Key{Name: "old", Active: true, Expiry: now.Add(-time.Hour)})
-	stuck, _ := server.AddKey(palettetest.Key{Name: "stuck", Active: true, Expiry: now.Add(-time.Hour)})
+	expired := time.Now().Add(-time.Hour)
+	server.AddKey(palettetest.Key{Name: "current", Active: true})
+	server.AddKey(palettetest.Key{Name: "old", Active: true, Expiry: expired})
+	uid, _ := server.AddKey(palettetest.Key{Name: "protected", Active: true, Expiry: expired})
 	server.Inject(palettetest.Fault{
-		Method: http.MethodPut, Path: "/v1/apiKeys/" + stuck + "/state",
-		Status: http.StatusForbidden, Body: `{"code":"OperationForbidden","message":"not today"}`,
+		Method: http.MethodPut, Path: "/v1/apiKeys/" + uid + "/state",
+		Status: http.StatusForbidden, Body: `{"code":"OperationForbidden"}`,
 	})
 
 	client, err := palette.NewClient(palette.WithBaseURL(server.URL), palette.WithAPIKey(server.APIKey))
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
-	revoked, err := revokeExpired(context.Background(), client, now)
-	fmt.Println("revoked:", revoked)
-	fmt.Println("error:", err)
+	err = revokeExpired(context.Background(), client)
+
+	fmt.Println("forbidden:", errors.Is(err, palette.ErrForbidden))
 	for _, key := range server.Keys() {
-		fmt.Println(key.Name, "active:", key.Active)
+		fmt.Println(key.Name, key.Active)
 	}
 	// Output:
-	// revoked: [old]
-	// error: palette: apiKeys.revoke: 403 OperationForbidden: not today (1 attempt)
-	// good active: true
-	// old active: false
-	// stuck active: true
-}
-
-// Any HTTP client will do.
-func ExampleNewServer() {
-	server := palettetest.NewServer()
-	defer server.Close()
-
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, server.URL+"/v1/apiKeys", nil)
-	if err != nil {
-		panic(err)
-	}
-	req.Header.Set("ApiKey", server.APIKey)
-	resp, err := new(http.Client).Do(req)
-	if err != nil {
-		panic(err)
-	}
-	defer resp.Body.Close()
-	fmt.Println(resp.Status)
-	// Output: 200 OK
+	// forbidden: true
+	// current true
+	// old false
+	// protected true
 }

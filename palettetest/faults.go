@@ -4,234 +4,171 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-	"net"
+	"maps"
 	"net/http"
-	"strconv"
-	"sync"
 	"time"
 )
 
-// Fault is something that goes wrong, for the requests that Method and Path
-// pick. It strikes before the rate limit and before authentication.
+// Fault makes requests fail. It applies to the requests that Method and Path match,
+// before the rate limit and the credential are checked.
 //
-// With Status, Body or Endless the reply is scripted and no work is done.
-// Otherwise the request is carried out and only its reply is touched.
+// If Status, Body or Endless is set, the server sends that response and does not
+// process the request, unless After is set. Otherwise it processes the request, and
+// the other fields change the response.
 type Fault struct {
-	// Method is the HTTP method; "" is any.
+	// Method is the HTTP method; empty matches every method.
 	Method string
 
-	// Path is below the path prefix, such as "/v1/apiKeys", or
-	// "/v1/apiKeys/{uid}" with any uid, or with one uid spelled out; "" is any,
-	// paths unknown to the server included.
+	// Path is a path without the prefix of [WithPathPrefix]: "/v1/apiKeys", or
+	// "/v1/apiKeys/{uid}" for every uid, or a path with one uid. Empty matches every
+	// path.
 	Path string
 
-	// Times is how many requests it strikes: 0 means one, below 0 all.
+	// Times is the number of requests that fail: 0 means one, a negative number all.
 	Times int
 
-	// Skip is how many matching requests are let through first.
+	// Skip is the number of matching requests that succeed before the first one fails.
 	Skip int
 
-	// Status of the scripted reply, from 200 to 999; if 0 while Body or
-	// Endless is set, 200.
+	// Status is the status code of the response, from 200 to 999. If it is 0 and Body
+	// or Endless is set, the status code is 200.
 	Status int
 
-	// Body of the scripted reply, sent as it is.
+	// Body is the body of the response.
 	Body string
 
-	// ContentType of the reply. The default is application/json for a scripted
-	// one, and what it had for a real one.
+	// ContentType is the Content-Type of the response. The default is that of the
+	// processed request, or application/json for Body and Endless.
 	ContentType string
 
-	// Header is added to the reply, scripted or real.
+	// Header is added to the header of the response.
 	Header http.Header
 
-	// RetryAfter is the raw value of a Retry-After header; "" sets none.
+	// RetryAfter is the value of the Retry-After header; empty means no header.
 	RetryAfter string
 
-	// Delay holds the reply, or the cut, back in real time. The work has been
-	// done by then. The wait ends early when the client leaves or the server closes.
+	// After makes the server process the request before it sends Status, Body or
+	// Endless, as when a gateway fails after the server did the work.
+	After bool
+
+	// Delay delays the response, in real time, after the request was processed.
 	Delay time.Duration
 
-	// Cut breaks the connection off.
+	// Cut closes the connection without a complete response.
 	Cut Cut
 
-	// Endless sends blanks after the status line, the headers and Body, until
-	// the client leaves or the server closes. Only CutBefore and CutAfter apply to it.
+	// Endless sends Body followed by spaces until the client leaves or the server
+	// closes. It cannot be combined with CutReply.
 	Endless bool
 }
 
-// Cut says when a connection is broken off. Over HTTP/1.1 the TCP connection is
-// reset, or closed in the middle of a reply; over HTTP/2 the stream is reset.
+// Cut is when the connection is closed: over HTTP/1.1 the TCP connection, over HTTP/2
+// only the stream, with an error code.
 //
-// Go's http.Transport by itself repeats a GET that was cut before the reply on a
-// connection which had served requests earlier. Times set to 2, or -1, makes
-// the caller notice.
+// Go's http.Transport retries a GET that failed without a response on a connection that
+// it used before. Set Times to 2 or more to make such a call fail.
 type Cut int
 
 const (
-	// CutNone leaves the connection alone; the default.
+	// CutNone does not close the connection.
 	CutNone Cut = iota
-	// CutBefore cuts before the work: nothing has changed.
+	// CutBefore closes it before the request is processed.
 	CutBefore
-	// CutAfter cuts after the work and before the reply: the change has been
-	// made, the client does not know.
+	// CutAfter closes it after the request was processed and before the response.
 	CutAfter
-	// CutReply cuts halfway through the body of the reply, after the work. For
-	// a reply without a body it is CutAfter.
+	// CutReply closes it in the middle of the response body. If there is no body, it
+	// is the same as CutAfter.
 	CutReply
 )
 
-// Inject adds a fault. Of several that match a request, the one injected first
-// that is due strikes alone; those behind it do not count the request. It
-// panics on a Status that HTTP does not have.
+// Inject adds a fault. If several faults match a request, the one that was added first
+// applies; the others do not count the request. Inject panics if Status is invalid.
 func (s *Server) Inject(f Fault) {
 	if f.Status != 0 && (f.Status < 200 || f.Status > 999) {
-		panic(fmt.Sprintf("palettetest: Inject: no reply can have status %d", f.Status))
+		panic(fmt.Sprintf("palettetest: Inject: invalid status %d", f.Status))
 	}
-	if f.Times == 0 {
-		f.Times = 1
-	}
+	f.Times = cmp.Or(f.Times, 1)
 	f.Header = f.Header.Clone()
-	s.faults.add(&f)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, &f)
 }
 
-type faultQueue struct {
-	mu     sync.Mutex
-	queued []*Fault // Times and Skip hold what is left of them
-}
-
-func (q *faultQueue) add(f *Fault) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.queued = append(q.queued, f)
-}
-
-// take returns the fault due for a request; without one, it has no effect.
-func (q *faultQueue) take(method, path string) Fault {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, f := range q.queued {
-		if f.Times != 0 && f.matches(method, path) && f.due() {
+// takeFault returns the fault for a request. The zero Fault has no effect.
+func (s *Server) takeFault(r *http.Request) Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.faults {
+		_, ok := matchPath(s.cfg.prefix+f.Path, r.URL.EscapedPath())
+		switch {
+		case f.Times == 0, !ok && f.Path != "", f.Method != "" && f.Method != r.Method:
+		case f.Skip > 0:
+			f.Skip--
+		default:
+			f.Times--
 			return *f
 		}
 	}
 	return Fault{}
 }
 
-func (f *Fault) matches(method, path string) bool {
-	if f.Method != "" && f.Method != method {
-		return false
-	}
-	if f.Path == "" {
-		return true
-	}
-	_, ok := matchPath(f.Path, path)
-	return ok
+// needsWork reports whether the request is processed.
+func (f *Fault) needsWork() bool {
+	return f.Cut != CutBefore && (f.After || !f.replaces())
 }
 
-// due counts a matching request.
-func (f *Fault) due() bool {
-	if f.Skip > 0 {
-		f.Skip--
-		return false
+// replaces reports whether the fault has a response of its own.
+func (f *Fault) replaces() bool { return f.Status != 0 || f.Body != "" || f.Endless }
+
+// response returns the fault's own response.
+func (f *Fault) response() *response {
+	contentType := "application/json"
+	if f.Body == "" && !f.Endless {
+		contentType = ""
 	}
-	if f.Times > 0 {
-		f.Times--
-	}
-	return true
+	return newResponse(cmp.Or(f.Status, http.StatusOK), contentType, f.Body)
 }
 
-// reply is the scripted one, nil if the request is to be carried out.
-func (f *Fault) reply() *reply {
-	if f.Status == 0 && f.Body == "" && !f.Endless {
-		return nil
+// write writes resp as the fault says. It panics with http.ErrAbortHandler to make
+// net/http close the connection.
+func (f *Fault) write(w http.ResponseWriter, r *http.Request, resp *response) {
+	if f.Cut == CutBefore || f.Cut == CutAfter || f.Cut == CutReply && len(resp.body) == 0 {
+		panic(http.ErrAbortHandler)
 	}
-	return &reply{
-		status:      cmp.Or(f.Status, http.StatusOK),
-		contentType: "application/json",
-		body:        []byte(f.Body),
-	}
-}
-
-// send puts a reply on the wire, the way the fault wants it.
-func (f *Fault) send(w http.ResponseWriter, r *http.Request, rep *reply, done <-chan struct{}) {
-	bodiless := len(rep.bytes()) == 0 && !f.Endless
-	if f.Cut == CutBefore || f.Cut == CutAfter || f.Cut == CutReply && bodiless {
-		cut(w)
-		return
-	}
-	f.setHeader(w.Header(), rep, bodiless)
-	w.WriteHeader(rep.status)
+	f.setHeader(w.Header(), resp)
+	w.WriteHeader(resp.status)
 	switch {
 	case f.Endless:
-		_, _ = w.Write(rep.body)
-		writeEndless(w, r, done)
+		_, _ = w.Write(resp.body)
+		writeSpaces(w, r)
+		panic(http.ErrAbortHandler)
 	case f.Cut == CutReply:
-		_, _ = w.Write(rep.body[:len(rep.body)/2])
+		_, _ = w.Write(resp.body[:len(resp.body)/2])
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	default:
-		_, _ = w.Write(rep.body) // a client that has left is no concern of ours
+		_, _ = w.Write(resp.body) // fails if the client has left
 	}
 }
 
-func (rep *reply) bytes() []byte {
-	if rep == nil {
-		return nil
-	}
-	return rep.body
-}
-
-func (f *Fault) setHeader(h http.Header, rep *reply, bodiless bool) {
-	for _, source := range []http.Header{rep.header, f.Header} {
-		for name, values := range source {
-			h[http.CanonicalHeaderKey(name)] = values
-		}
+func (f *Fault) setHeader(h http.Header, resp *response) {
+	maps.Copy(h, resp.header)
+	maps.Copy(h, f.Header)
+	if f.ContentType != "" {
+		h.Set("Content-Type", f.ContentType)
 	}
 	if f.RetryAfter != "" {
 		h.Set("Retry-After", f.RetryAfter)
 	}
-	if bodiless {
-		return
-	}
-	h.Set("Content-Type", cmp.Or(f.ContentType, h.Get("Content-Type"), rep.contentType))
-	if !f.Endless {
-		// A cut reply promises all of it, so that the client can notice.
-		h.Set("Content-Length", strconv.Itoa(len(rep.body)))
-	}
 }
 
-// writeEndless sends blanks, which JSON allows anywhere, so that no decoder can
-// give up for another reason than the size.
-func writeEndless(w http.ResponseWriter, r *http.Request, done <-chan struct{}) {
-	blanks := bytes.Repeat([]byte(" "), 32<<10)
-	for {
-		select {
-		case <-r.Context().Done():
-			return
-		case <-done:
-			return
-		default:
-		}
-		if _, err := w.Write(blanks); err != nil {
+// writeSpaces writes spaces until the client leaves or the server closes. JSON allows
+// spaces anywhere, so a decoder can only fail because of the size.
+func writeSpaces(w http.ResponseWriter, r *http.Request) {
+	spaces := bytes.Repeat([]byte(" "), 32<<10)
+	for r.Context().Err() == nil {
+		if _, err := w.Write(spaces); err != nil {
 			return
 		}
 	}
-}
-
-// cut resets the TCP connection where it can be had, which HTTP/2 does not allow;
-// there net/http resets the stream.
-func cut(w http.ResponseWriter) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	raw := conn
-	if over, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		raw = over.NetConn()
-	}
-	if tcp, ok := raw.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-	}
-	_ = raw.Close()
 }

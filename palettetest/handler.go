@@ -1,7 +1,6 @@
 package palettetest
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -17,196 +16,181 @@ import (
 	"time"
 )
 
+// maxBody is the maximum size of a request body, in bytes.
 const maxBody = 1 << 20
 
-// call is one authenticated request on its way into the store.
+// call is an authenticated request.
 type call struct {
 	request *http.Request
-	user    User
-	uid     string
 	body    []byte
 	bodyErr error
+	user    User
+	key     *storedKey // nil if the path has no uid
 }
 
-type operation func(*store, call) (out any, err error)
-
-// endpoint is an operation, and the status of its success.
-type endpoint struct {
-	run     operation
-	success int
+// operation is what a method of a path does.
+type operation struct {
+	run        func(*Server, call) *response // called with the server's lock held
+	permission string                        // named in the error if the user may not use the key
 }
 
 var routes = []struct {
 	pattern string
-	methods map[string]endpoint
+	methods map[string]operation
 }{
-	{"/v1/apiKeys", map[string]endpoint{
-		http.MethodGet:  {(*store).list, http.StatusOK},
-		http.MethodPost: {(*store).create, http.StatusCreated},
+	{"/v1/apiKeys", map[string]operation{
+		http.MethodGet:  {(*Server).list, ""},
+		http.MethodPost: {(*Server).create, ""},
 	}},
-	{"/v1/apiKeys/{uid}", map[string]endpoint{
-		http.MethodGet:    {(*store).get, http.StatusOK},
-		http.MethodPut:    {(*store).update, http.StatusNoContent},
-		http.MethodDelete: {(*store).remove, http.StatusNoContent},
-		http.MethodPatch:  {(*store).setState, http.StatusNoContent},
+	{"/v1/apiKeys/{uid}", map[string]operation{
+		http.MethodGet:    {(*Server).get, "apiKey.get"},
+		http.MethodPut:    {(*Server).update, "apiKey.update"},
+		http.MethodDelete: {(*Server).remove, "apiKey.delete"},
+		http.MethodPatch:  {(*Server).setState, "apiKey.update"},
 	}},
-	{"/v1/apiKeys/{uid}/state", map[string]endpoint{
-		http.MethodPut: {(*store).setState, http.StatusNoContent},
+	{"/v1/apiKeys/{uid}/state", map[string]operation{
+		http.MethodPut: {(*Server).setState, "apiKey.update"},
 	}},
 }
 
-// reply is an answer that is not on the wire yet.
-type reply struct {
-	status      int
-	contentType string
-	body        []byte
-	header      http.Header
-}
-
-// ServeHTTP answers a request as the listener would, so that the server can be
-// used without a network as well. There, an injected cut ends in a panic with
-// http.ErrAbortHandler. After Close everything is answered with 503.
+// ServeHTTP implements [http.Handler], so that the server can be used without a
+// network. To close a connection, it panics with [http.ErrAbortHandler]. After Close,
+// it responds with 503.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !s.enter() {
+	s.running.RLock()
+	defer s.running.RUnlock()
+	if s.closed {
 		http.Error(w, "palettetest: the server is closed", http.StatusServiceUnavailable)
 		return
 	}
-	defer s.inFlight.Done()
-
-	body, bodyErr := readBody(w, r)
-	path := s.relativePath(r.URL)
-	s.log.add(r, body)
-	f := s.faults.take(r.Method, path)
-
-	rep := f.reply()
-	if rep == nil && f.Cut != CutBefore {
-		rep = s.answer(r, path, body, bodyErr)
+	c := call{request: r}
+	if r.Body != nil {
+		c.body, c.bodyErr = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	}
-	// The work is done before the wait: a client that gives up in between is
-	// left with a change it was never told of.
-	if s.pause(r, s.cfg.latency+f.Delay) {
-		f.send(w, r, rep, s.done)
+	s.record(r, c.body)
+	fault := s.takeFault(r)
+
+	var resp *response
+	if fault.needsWork() {
+		resp = s.process(c)
 	}
+	if fault.replaces() {
+		resp = fault.response()
+	}
+	// Only now: if the client does not wait, the work is done and the client does not know.
+	wait(r, s.cfg.latency+fault.Delay)
+	fault.write(w, r, resp)
 }
 
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.Body == nil {
-		return nil, nil
-	}
-	return io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-}
-
-// relativePath is the escaped path below the prefix, and "" for one outside it.
-func (s *Server) relativePath(u *url.URL) string {
-	path, inside := strings.CutPrefix(u.EscapedPath(), s.cfg.prefix)
-	if !inside {
-		return ""
-	}
-	return path
-}
-
-// pause reports whether there is still somebody to answer.
-func (s *Server) pause(r *http.Request, d time.Duration) bool {
+// wait waits for d. If the client leaves or the server closes before, it aborts the
+// request.
+func wait(r *http.Request, d time.Duration) {
 	if d <= 0 {
-		return true
+		return
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return true
 	case <-r.Context().Done():
-		return false
-	case <-s.done:
-		return false
+		panic(http.ErrAbortHandler)
 	}
 }
 
-func (s *Server) answer(r *http.Request, path string, body []byte, bodyErr error) *reply {
-	if !s.limiter.AllowN(s.cfg.now(), 1) {
-		return s.limited()
+// process checks a request and executes its operation. It holds the lock all the time,
+// so that a concurrent request cannot invalidate a check.
+func (s *Server) process(c call) *response {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if resp := s.limitRate(); resp != nil {
+		return resp
 	}
-	end, uid, err := route(r, path)
-	if err != nil {
-		return errorReply(err)
+	op, uid, resp := s.route(c.request)
+	if resp != nil {
+		return resp
 	}
-	user, err := s.authenticate(r.Header)
-	if err != nil {
-		return errorReply(err)
+	var ok bool
+	if c.user, ok = s.authenticate(c.request.Header); !ok {
+		return appError(http.StatusUnauthorized, "UnAuthorizedAccess",
+			"The credential is missing, unknown or no longer valid")
 	}
-	out, err := s.store.do(end.run, call{request: r, user: user, uid: uid, body: body, bodyErr: bodyErr})
-	if err != nil {
-		return errorReply(err)
+	if uid != "" {
+		c.key = s.byUID(uid)
+		switch {
+		case c.key == nil:
+			return appError(http.StatusNotFound, "ResourceNotFound", "API key '%s' was not found", uid)
+		case !c.user.mayUse(c.key):
+			return forbidden("ResOperationForbidden", op.permission)
+		}
 	}
-	return jsonReply(end.success, out)
+	return op.run(s, c)
 }
 
-func (s *Server) limited() *reply {
-	rep := errorReply(appError(http.StatusTooManyRequests, "TooManyRequests", "The request rate is above the limit"))
-	if s.cfg.retryAfter > 0 {
-		seconds := int(math.Ceil(s.cfg.retryAfter.Seconds()))
-		rep.header.Set("Retry-After", strconv.Itoa(seconds))
+const nginxPage = "<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n<body>\r\n" +
+	"<center><h1>503 Service Temporarily Unavailable</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+
+// limitRate returns the response to a request above the rate limit, or nil.
+func (s *Server) limitRate() *response {
+	now := s.cfg.now()
+	if s.limiter.AllowN(now, 1) {
+		return nil
 	}
-	return rep
+	switch s.cfg.rateStyle {
+	case RateLimitNginx:
+		return newResponse(http.StatusServiceUnavailable, "text/html", nginxPage)
+	case RateLimitTraefik:
+		seconds := (1 - s.limiter.TokensAt(now)) / float64(s.cfg.rate)
+		wait := time.Duration(seconds * float64(time.Second))
+		resp := newResponse(http.StatusTooManyRequests, "text/plain; charset=utf-8", "Too Many Requests")
+		resp.header.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		resp.header.Set("X-Retry-In", wait.String())
+		return resp
+	default:
+		return appError(http.StatusTooManyRequests, "TooManyRequests", "The request rate is above the limit")
+	}
 }
 
-// route takes the path as it was sent. http.ServeMux would clean it and
-// redirect, and so forgive a client that builds a path from an empty uid.
-func route(r *http.Request, path string) (endpoint, string, error) {
+// route returns the operation for a request and the uid in its path, or an error
+// response. It compares the path as it was sent, because http.ServeMux redirects a path
+// with an empty uid to another one.
+func (s *Server) route(r *http.Request) (op operation, uid string, errResp *response) {
+	path := r.URL.EscapedPath()
 	for _, candidate := range routes {
-		uid, ok := matchPath(candidate.pattern, path)
+		uid, ok := matchPath(s.cfg.prefix+candidate.pattern, path)
 		if !ok {
 			continue
 		}
-		if end, ok := candidate.methods[r.Method]; ok {
-			return end, uid, nil
+		if op, ok := candidate.methods[r.Method]; ok {
+			return op, uid, nil
 		}
 		allowed := strings.Join(slices.Sorted(maps.Keys(candidate.methods)), ",")
-		return endpoint{}, "", frameworkError(http.StatusMethodNotAllowed, "method %s is not allowed, but [%s] are", r.Method, allowed)
+		return op, "", frameworkError(http.StatusMethodNotAllowed, "method %s is not allowed, but [%s] are", r.Method, allowed)
 	}
-	return endpoint{}, "", frameworkError(http.StatusNotFound, "path %s was not found", r.URL.EscapedPath())
+	return op, "", frameworkError(http.StatusNotFound, "path %s was not found", path)
 }
 
-// matchPath compares segment by segment. A segment in braces matches any that is
-// not empty, which is returned unescaped.
-func matchPath(pattern, path string) (wildcard string, ok bool) {
+// matchPath compares an escaped path with a pattern. A segment "{uid}" of the pattern
+// matches any segment that is not empty, which matchPath returns unescaped.
+func matchPath(pattern, path string) (uid string, ok bool) {
 	want, got := strings.Split(pattern, "/"), strings.Split(path, "/")
 	if len(want) != len(got) {
 		return "", false
 	}
-	for i, segment := range want {
+	for i, segment := range got {
 		switch {
-		case strings.HasPrefix(segment, "{") && got[i] != "":
-			wildcard = got[i]
-		case segment != got[i]:
+		case want[i] == "{uid}" && segment != "":
+			uid, _ = url.PathUnescape(segment) // a valid URL has no invalid escapes
+		case want[i] != segment:
 			return "", false
 		}
 	}
-	if plain, err := url.PathUnescape(wildcard); err == nil {
-		wildcard = plain
-	}
-	return wildcard, true
+	return uid, true
 }
 
-// authenticate prefers the ApiKey header where a request carries both (assumed).
-func (s *Server) authenticate(h http.Header) (User, error) {
-	var user User
-	var ok bool
-	if value := h.Get("ApiKey"); value != "" {
-		user, ok = s.store.userOfKey(value)
-	} else {
-		user, ok = s.store.userOfToken(h.Get("Authorization"))
-	}
-	if !ok { // without saying which credential it was, or why
-		return User{}, appError(http.StatusUnauthorized, "UnAuthorizedAccess", "The credential is missing, unknown or no longer valid")
-	}
-	return user, nil
-}
-
-// decode reads the body of a write, which must be one JSON value. Fields it does
-// not know are ignored.
-func decode[T any](c call) (in T, err error) {
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(c.bodyErr, &tooLarge) {
+// decode decodes the body of a request, or returns an error response. Unknown fields
+// are ignored.
+func decode[T any](c call) (in T, errResp *response) {
+	if _, ok := errors.AsType[*http.MaxBytesError](c.bodyErr); ok {
 		return in, frameworkError(http.StatusRequestEntityTooLarge, "the body exceeds %d bytes", maxBody)
 	}
 	if c.bodyErr != nil {
@@ -217,41 +201,15 @@ func decode[T any](c call) (in T, err error) {
 	}
 	contentType := c.request.Header.Get("Content-Type")
 	if media, _, err := mime.ParseMediaType(contentType); err != nil || media != "application/json" {
-		return in, frameworkError(http.StatusUnsupportedMediaType, "unsupported media type %q, only [application/json] are allowed", contentType)
+		return in, frameworkError(http.StatusUnsupportedMediaType,
+			"unsupported media type %q, only [application/json] are allowed", contentType)
 	}
-	return in, jsonError(json.Unmarshal(c.body, &in))
-}
-
-func jsonError(err error) error {
-	var own *wireError
-	var wrongType *json.UnmarshalTypeError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &own):
-		return own
-	case errors.As(err, &wrongType):
-		return errType(cmp.Or(wrongType.Field, "body"), wrongType.Type.Kind().String(), wrongType.Value)
-	default:
-		return frameworkError(http.StatusBadRequest, "the body could not be parsed: %v", err)
+	err := json.Unmarshal(c.body, &in)
+	if typeErr, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return in, wrongType(cmp.Or(typeErr.Field, "body"), typeErr.Type.Kind().String(), typeErr.Value)
 	}
-}
-
-func errorReply(err error) *reply {
-	var e *wireError
-	_ = errors.As(err, &e) // this package makes no other errors
-	return jsonReply(e.status, e)
-}
-
-func jsonReply(status int, out any) *reply {
-	rep := &reply{status: status, header: http.Header{}}
-	if out == nil {
-		return rep
+	if err != nil {
+		return in, frameworkError(http.StatusBadRequest, "the body could not be parsed: %v", err)
 	}
-	var buf bytes.Buffer
-	encoder := json.NewEncoder(&buf)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(out) // strings, numbers and maps of them cannot fail
-	rep.contentType, rep.body = "application/json", buf.Bytes()
-	return rep
+	return in, nil
 }

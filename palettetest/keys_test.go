@@ -1,7 +1,8 @@
 package palettetest_test
 
 import (
-	"fmt"
+	"cmp"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -15,402 +16,360 @@ import (
 	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 )
 
-const zeroTime = "0001-01-01T00:00:00.000Z"
-
-func TestEmptyListIsAnArray(t *testing.T) {
+func TestCreateAndGet(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	got := w.send(w.APIKey, "GET", "/v1/apiKeys", "")
-	assert.Equal(t, 200, got.status)
-	assert.Equal(t, "application/json", got.header.Get("Content-Type"))
-	assert.JSONEq(t, `{"items":[]}`, got.body)
-}
+	s := newTestServer(t)
 
-func TestCreateThenRead(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	uid, value := w.create(w.APIKey, `{"metadata":{
-		"name":"ci","annotations":{"description":"for <ci> & co","ownerUid":"forged","scope":"forged"},"labels":{"team":"a"},
-		"uid":"forged","creationTimestamp":"0001-01-01T00:00:00.000Z","deletionTimestamp":"0001-01-01T00:00:00.000Z",
-		"lastModifiedTimestamp":"2020-01-01T00:00:00.000Z"},
+	uid, value := s.create(s.APIKey, `{
+		"metadata":{"name":"ci","labels":{"team":"a"},"uid":"ignored",
+			"annotations":{
+				"description":"<ci>","ownerUid":"x","permissions":"x","scope":"x","scopeVisibility":"x","tenantUid":"x"},
+			"creationTimestamp":"0001-01-01T00:00:00.000Z","deletionTimestamp":"0001-01-01T00:00:00.000Z",
+			"lastModifiedTimestamp":"0001-01-01T00:00:00.000Z"},
 		"spec":{"expiry":"2026-04-01T12:00:00.5+02:00","userUid":"`+aliceUID+`"}}`)
 
-	assert.Regexp(t, `^[0-9a-f]{24}$`, uid)
-	assert.Regexp(t, `^[0-9A-Za-z+/]{43}=$`, value)
-	seconds, err := strconv.ParseInt(uid[:8], 16, 64)
-	require.NoError(t, err)
-	assert.Equal(t, w.clock.Now().Unix(), seconds)
-
-	got := w.send(w.APIKey, "GET", "/v1/apiKeys/"+uid, "")
-	assert.NotContains(t, got.body, value)
-	assert.Contains(t, got.body, "for <ci> & co")
-	key := got.decode(t)
-	annotations := field(key, "metadata", "annotations").(map[string]any)
-	assert.Equal(t, "for <ci> & co", annotations["description"])
-	assert.Equal(t, aliceUID, annotations["ownerUid"])
-	assert.Equal(t, "tenant", annotations["scope"])
-	assert.Equal(t, "20", annotations["scopeVisibility"])
-	assert.Contains(t, annotations["permissions"], "apiKey.create")
-	assert.NotEmpty(t, annotations["tenantUid"])
-	delete(key["metadata"].(map[string]any), "annotations")
-	assert.Equal(t, map[string]any{
-		"metadata": map[string]any{
-			"creationTimestamp":     "2026-03-01T09:30:00.123Z",
-			"deletionTimestamp":     zeroTime,
-			"lastModifiedTimestamp": "2026-03-01T09:30:00.123Z",
-			"labels":                map[string]any{"team": "a"},
-			"name":                  "ci",
-			"uid":                   uid,
-		},
-		"spec": map[string]any{
-			"expiry": "2026-04-01T10:00:00.500Z",
-			"user":   map[string]any{"firstName": "Alice", "lastName": "A", "uid": aliceUID},
-		},
-		"status": map[string]any{"isActive": true},
-	}, key)
+	assert.Regexp(t, `^69a40718[0-9a-f]{16}$`, uid) // starts with the second of creation
+	want := `{
+		"metadata":{"name":"ci","labels":{"team":"a"},"uid":"` + uid + `",
+			"annotations":{"description":"<ci>","ownerUid":"` + aliceUID + `",
+				"permissions":"apiKey.create,apiKey.delete,apiKey.get,apiKey.list,apiKey.update,tag.update",
+				"scope":"tenant","scopeVisibility":"20","tenantUid":"5f0c1f9ad1e2c3b4a5968778"},
+			"creationTimestamp":"2026-03-01T09:30:00.123Z","deletionTimestamp":"0001-01-01T00:00:00.000Z",
+			"lastModifiedTimestamp":"2026-03-01T09:30:00.123Z"},
+		"spec":{"expiry":"2026-04-01T10:00:00.500Z","user":{"firstName":"Alice","lastName":"Doe","uid":"` + aliceUID + `"}},
+		"status":{"isActive":true}}`
+	assert.JSONEq(t, want, s.get(uid))
+	assert.Contains(t, s.get(uid), "<ci>") // not escaped
+	assert.JSONEq(t, `{"items":[`+want+`]}`, s.send(value, "GET", "/v1/apiKeys", "").body)
 }
 
-func TestCreateWithLittle(t *testing.T) {
+func TestExpiryOfACreatedKey(t *testing.T) {
 	t.Parallel()
-	for _, body := range []string{
-		`{"metadata":{"name":"ci"}}`,
-		`{"metadata":{"name":"ci","annotations":null,"labels":null},"spec":{}}`,
-		`{"metadata":{"name":"ci"},"spec":{"expiry":null}}`,
-		`{"metadata":{"name":"ci"},"spec":{"expiry":"0001-01-01T00:00:00.000Z","userUid":""},"unknown":1}`,
+	s := newTestServer(t)
+	for spec, want := range map[string]string{
+		`{}`:                                     "0001-01-01T00:00:00.000Z",
+		`{"expiry":null,"userUid":null}`:         "0001-01-01T00:00:00.000Z",
+		`{"expiry":"0001-01-01T00:00:00Z"}`:      "0001-01-01T00:00:00.000Z",
+		`{"expiry":"2026-03-01T09:30:00.124Z"}`:  "2026-03-01T09:30:00.124Z",
+		`{"expiry":"9999-12-31T23:59:59.9999Z"}`: "9999-12-31T23:59:59.999Z",
 	} {
-		t.Run(body, func(t *testing.T) {
+		t.Run(spec, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			uid, _ := w.create(aliceKey, body)
-			key := w.read(uid)
-			assert.Equal(t, zeroTime, field(key, "spec", "expiry"))
-			assert.Equal(t, aliceUID, field(key, "spec", "user", "uid"), "the owner is the caller")
-			assert.NotContains(t, key["metadata"], "labels")
+
+			uid, _ := s.create(aliceKey, `{"metadata":{"name":"ci"},"spec":`+spec+`}`)
+
+			assert.Contains(t, s.get(uid), `"spec":{"expiry":"`+want+`","user":{"firstName":"Alice"`)
+			assert.NotContains(t, s.get(uid), "labels")
 		})
 	}
 }
 
-func TestNamesNeedNotBeUnique(t *testing.T) {
+func TestRejectedRequests(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	first, firstValue := w.create(w.APIKey, `{"metadata":{"name":"ci"}}`)
-	second, secondValue := w.create(w.APIKey, `{"metadata":{"name":"ci"}}`)
-	assert.NotEqual(t, first, second)
-	assert.NotEqual(t, firstValue, secondValue)
-}
-
-func TestRefusedWrites(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name, key, method, path, body string
-		status                        int
-		code                          string
-	}{
-		{"create without a name", "", "POST", "", `{"metadata":{},"spec":{}}`, 400, "InvalidRequest"},
-		{"create with a past expiry", "", "POST", "", `{"metadata":{"name":"a"},"spec":{"expiry":"2026-03-01T09:29:59Z"}}`, 400, "InvalidRequest"},
-		{"create that expires now", "", "POST", "", `{"metadata":{"name":"a"},"spec":{"expiry":"2026-03-01T09:30:00.123Z"}}`, 400, "InvalidRequest"},
-		{"create for nobody", "", "POST", "", `{"metadata":{"name":"a"},"spec":{"userUid":"nobody"}}`, 400, "InvalidRequest"},
-		{"create for somebody else", bobKey, "POST", "", `{"metadata":{"name":"a"},"spec":{"userUid":"` + aliceUID + `"}}`, 403, "OperationForbidden"},
-		{"create for nobody, as a user", bobKey, "POST", "", `{"metadata":{"name":"a"},"spec":{"userUid":"nobody"}}`, 403, "OperationForbidden"},
-		{"update with a past expiry", "", "PUT", "/{uid}", `{"metadata":{"name":"b"},"spec":{"expiry":"2025-01-01T00:00:00Z"}}`, 400, "InvalidRequest"},
-		{"update of somebody else's", bobKey, "PUT", "/{uid}", `{"metadata":{"name":"b"}}`, 403, "ResOperationForbidden"},
-		{"activate somebody else's", bobKey, "PATCH", "/{uid}", `{"isActive":false}`, 403, "ResOperationForbidden"},
-		{"revoke somebody else's", bobKey, "PUT", "/{uid}/state", `{"isActive":false}`, 403, "ResOperationForbidden"},
-		{"delete somebody else's", bobKey, "DELETE", "/{uid}", "", 403, "ResOperationForbidden"},
-		{"read somebody else's", bobKey, "GET", "/{uid}", "", 403, "ResOperationForbidden"},
-		{"update of nothing", "", "PUT", "/none", `{"metadata":{"name":"b"}}`, 404, "ResourceNotFound"},
-		{"activate nothing", "", "PATCH", "/none", `{"isActive":true}`, 404, "ResourceNotFound"},
-		{"revoke nothing", "", "PUT", "/none/state", `{"isActive":false}`, 404, "ResourceNotFound"},
-		{"delete nothing", "", "DELETE", "/none", "", 404, "ResourceNotFound"},
-		{"read nothing", "", "GET", "/none", "", 404, "ResourceNotFound"},
-		{"read an escaped uid", "", "GET", "/a%2Fb%20c", "", 404, "ResourceNotFound"},
+	const (
+		now, early, late = "2026-03-01T09:30:00.1239Z", "0000-01-01T00:00:00+12:00", "9999-12-31T23:59:59-12:00"
+		tooLate          = "400 InvalidRequest: The year of the expiry " + late + " has more than four digits in UTC"
+	)
+	expiry := func(text string) string { return `{"metadata":{"name":"a"},"spec":{"expiry":"` + text + `"}}` }
+	user := func(uid string) string { return `{"metadata":{"name":"a"},"spec":{"userUid":"` + uid + `"}}` }
+	lacks := func(permission string) string {
+		return "Operation '" + permission + "' is forbidden. Verify the user has '" + permission + "' permission"
 	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
+	for _, tt := range []struct{ name, credential, method, path, body, want string }{
+		{"create without a name", "", "POST", "", `{}`, "400 InvalidRequest: A name is required"},
+		{"create, past", "", "POST", "", expiry(now), "400 InvalidRequest: The expiry " + now + " has passed"},
+		{"create, late", "", "POST", "", expiry(late), tooLate},
+		{"update, past", "", "PUT", "/{uid}", expiry(early), "400 InvalidRequest: The expiry " + early + " has passed"},
+		{"update, late", "", "PUT", "/{uid}", expiry(late), tooLate},
+		{"create for nobody", "", "POST", "", user("x"), "400 InvalidRequest: The user 'x' does not exist"},
+		{"create for Alice", bobKey, "POST", "", user(aliceUID), "403 OperationForbidden: " + lacks("apiKey.create")},
+		{"create for nobody, as Bob", bobKey, "POST", "", user("x"), "403 OperationForbidden: " + lacks("apiKey.create")},
+		{"get", bobKey, "GET", "/{uid}", "", "403 ResOperationForbidden: " + lacks("apiKey.get")},
+		{"update", bobKey, "PUT", "/{uid}", createBody, "403 ResOperationForbidden: " + lacks("apiKey.update")},
+		{"deactivate", bobKey, "PATCH", "/{uid}", `{}`, "403 ResOperationForbidden: " + lacks("apiKey.update")},
+		{"revoke", bobKey, "PUT", "/{uid}/state", `{}`, "403 ResOperationForbidden: " + lacks("apiKey.update")},
+		{"delete", bobKey, "DELETE", "/{uid}", "", "403 ResOperationForbidden: " + lacks("apiKey.delete")},
+		{"get unknown", "", "GET", "/a%2Fb", "", "404 ResourceNotFound: API key 'a/b' was not found"},
+		{"revoke unknown", "", "PUT", "/x/state", `{}`, "404 ResourceNotFound: API key 'x' was not found"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			uid, _ := w.create(aliceKey, `{"metadata":{"name":"alice's"}}`)
-			before := w.Keys()
-			key := test.key
-			if key == "" {
-				key = w.APIKey
-			}
-			got := w.send(key, test.method, "/v1/apiKeys"+strings.ReplaceAll(test.path, "{uid}", uid), test.body)
-			got.requireAppError(t, test.status, test.code)
-			assert.Equal(t, before, w.Keys(), "a refused request changes nothing")
+			s := newTestServer(t)
+			uid, _ := s.create(aliceKey, createBody)
+			before := s.Keys()
+			path := "/v1/apiKeys" + strings.ReplaceAll(tt.path, "{uid}", uid)
+
+			got := s.send(cmp.Or(tt.credential, s.APIKey), tt.method, path, tt.body)
+
+			requireAppError(t, got, tt.want)
+			assert.Equal(t, before, s.Keys())
 		})
 	}
 }
 
 func TestUpdate(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	uid, value := w.create(aliceKey, `{"metadata":{"name":"old","annotations":{"description":"d","x":"y"},"labels":{"a":"b"}},
-		"spec":{"expiry":"2027-01-01T00:00:00.000Z"}}`)
-	w.clock.Advance(time.Minute)
+	s := newTestServer(t)
+	uid, value := s.create(aliceKey, `{"metadata":{"name":"old","annotations":{"a":"1"}}}`)
+	s.advance(time.Minute)
 
-	got := w.send(aliceKey, "PUT", "/v1/apiKeys/"+uid, `{"metadata":{"name":"new","uid":"forged","annotations":{"description":"e","tenantUid":"forged"}},
-		"spec":{"userUid":"`+bobUID+`"}}`)
-	assert.Equal(t, 204, got.status)
-	assert.Empty(t, got.body)
-	assert.Empty(t, got.header.Get("Content-Type"))
+	got := s.send(value, "PUT", "/v1/apiKeys/"+uid, `{
+		"metadata":{"name":"new","annotations":{"b":"2","tenantUid":"x"},"labels":{"c":"3"},"uid":"x"},
+		"spec":{"expiry":"2028-01-01T00:00:00.000999Z","userUid":"`+bobUID+`"}}`)
 
-	key := w.read(uid)
-	assert.Equal(t, "new", field(key, "metadata", "name"))
-	assert.Equal(t, "e", field(key, "metadata", "annotations", "description"))
-	assert.NotContains(t, field(key, "metadata", "annotations"), "x", "annotations are replaced")
-	assert.NotEqual(t, "forged", field(key, "metadata", "annotations", "tenantUid"))
-	assert.NotContains(t, key["metadata"], "labels", "labels are replaced")
-	assert.Equal(t, "2026-03-01T09:30:00.123Z", field(key, "metadata", "creationTimestamp"))
-	assert.Equal(t, "2026-03-01T09:31:00.123Z", field(key, "metadata", "lastModifiedTimestamp"))
-	assert.Equal(t, "2027-01-01T00:00:00.000Z", field(key, "spec", "expiry"), "a missing expiry is kept")
-	assert.Equal(t, aliceUID, field(key, "spec", "user", "uid"), "a key stays with its user")
-	assert.Equal(t, 200, w.send(value, "GET", "/v1/apiKeys", "").status, "the value stays")
+	assert.Equal(t, "204 ", got.String())
+	assert.NotContains(t, got.header, "Content-Type")
+	want := palettetest.Key{
+		UID: uid, Name: "new", UserUID: aliceUID, Active: true,
+		Expiry:      time.Date(2028, 1, 1, 0, 0, 0, 0, time.UTC),
+		CreatedAt:   time.Date(2026, 3, 1, 9, 30, 0, 123_000_000, time.UTC),
+		Annotations: map[string]string{"b": "2", "tenantUid": "x"}, Labels: map[string]string{"c": "3"},
+	}
+	assert.Equal(t, []palettetest.Key{want}, s.Keys())
+	assert.Contains(t, s.get(uid), `"lastModifiedTimestamp":"2026-03-01T09:31:00.123Z"`)
+	assert.NotContains(t, s.get(uid), `"tenantUid":"x"`)
 
-	w.send(aliceKey, "PUT", "/v1/apiKeys/"+uid, `{"metadata":{"labels":{"c":"d"}},"spec":{"expiry":"2026-12-24T18:00:00.123456Z"}}`)
-	key = w.read(uid)
-	assert.Equal(t, "new", field(key, "metadata", "name"), "a missing name is kept")
-	assert.Equal(t, map[string]any{"c": "d"}, field(key, "metadata", "labels"))
-	assert.Equal(t, "2026-12-24T18:00:00.123Z", field(key, "spec", "expiry"))
-
-	w.send(aliceKey, "PUT", "/v1/apiKeys/"+uid, `{"spec":{"expiry":"0001-01-01T00:00:00.000Z"}}`)
-	assert.Equal(t, "2026-12-24T18:00:00.123Z", field(w.read(uid), "spec", "expiry"), "a zero expiry is a missing one")
-}
-
-func TestStateOfAKey(t *testing.T) {
-	t.Parallel()
-	for _, way := range []struct{ method, suffix string }{{"PATCH", ""}, {"PUT", "/state"}} {
-		for _, off := range []string{`{"isActive":false}`, `{}`, `{"isActive":null}`} {
-			t.Run(way.method+off, func(t *testing.T) {
-				t.Parallel()
-				w := newWorld(t)
-				uid, value := w.create(w.APIKey, `{"metadata":{"name":"ci"}}`)
-				path := "/v1/apiKeys/" + uid + way.suffix
-				require.Equal(t, 200, w.send(value, "GET", "/v1/apiKeys", "").status, "works at once")
-
-				w.clock.Advance(time.Second)
-				assert.Equal(t, 204, w.send(w.APIKey, way.method, path, off).status)
-				w.send(value, "GET", "/v1/apiKeys", "").requireAppError(t, 401, "UnAuthorizedAccess")
-				key := w.read(uid)
-				assert.Equal(t, map[string]any{}, key["status"])
-				assert.Equal(t, "2026-03-01T09:30:01.123Z", field(key, "metadata", "lastModifiedTimestamp"))
-
-				assert.Equal(t, 204, w.send(w.APIKey, way.method, path, `{"isActive":true}`).status)
-				assert.Equal(t, 200, w.send(value, "GET", "/v1/apiKeys", "").status)
-				assert.Equal(t, map[string]any{"isActive": true}, w.read(uid)["status"])
-			})
-		}
+	want.Annotations, want.Labels = nil, nil // name and expiry are kept if they are missing or zero
+	for _, body := range []string{`{}`, `{"metadata":{"name":""},"spec":{"expiry":"0001-01-01T00:00:00.000Z"}}`} {
+		assert.Equal(t, "204 ", s.send(value, "PUT", "/v1/apiKeys/"+uid, body).String())
+		assert.Equal(t, []palettetest.Key{want}, s.Keys())
 	}
 }
 
-func TestAKeyCanRevokeItself(t *testing.T) {
+func TestState(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	uid, value := w.create(aliceKey, `{"metadata":{"name":"ci"}}`)
-	assert.Equal(t, 204, w.send(value, "PUT", "/v1/apiKeys/"+uid+"/state", `{"isActive":false}`).status)
-	assert.Equal(t, 401, w.send(value, "PUT", "/v1/apiKeys/"+uid+"/state", `{"isActive":true}`).status)
+	for name, tt := range map[string]struct{ method, subpath, body string }{
+		"deactivate":         {"PATCH", "", `{"isActive":false}`},
+		"deactivate with {}": {"PATCH", "", `{}`},
+		"revoke":             {"PUT", "/state", `{"isActive":false}`},
+		"revoke with null":   {"PUT", "/state", `{"isActive":null}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newTestServer(t)
+			uid, value := s.create(s.APIKey, createBody)
+			path := "/v1/apiKeys/" + uid + tt.subpath
+			s.advance(time.Second)
+
+			assert.Equal(t, "204 ", s.send(value, tt.method, path, tt.body).String())
+			s.requireStatus(401, value, "GET", "/v1/apiKeys")
+			assert.Contains(t, s.get(uid), `"status":{}`)
+			assert.Contains(t, s.get(uid), `"lastModifiedTimestamp":"2026-03-01T09:30:01.123Z"`)
+
+			assert.Equal(t, "204 ", s.send(s.APIKey, tt.method, path, `{"isActive":true}`).String())
+			s.requireStatus(200, value, "GET", "/v1/apiKeys")
+		})
+	}
 }
 
 func TestDelete(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	uid, value := w.create(w.APIKey, `{"metadata":{"name":"ci"}}`)
-	got := w.send(value, "DELETE", "/v1/apiKeys/"+uid, "")
-	assert.Equal(t, 204, got.status)
-	assert.Empty(t, got.body)
-	assert.Equal(t, 401, w.send(value, "GET", "/v1/apiKeys", "").status)
-	w.send(w.APIKey, "DELETE", "/v1/apiKeys/"+uid, "").requireAppError(t, 404, "ResourceNotFound")
-	assert.Empty(t, w.Keys())
+	s := newTestServer(t)
+	kept, _ := s.create(s.APIKey, createBody)
+	uid, value := s.create(s.APIKey, createBody)
+
+	s.requireStatus(204, value, "DELETE", "/v1/apiKeys/"+uid)
+	s.requireStatus(401, value, "GET", "/v1/apiKeys")
+	s.requireStatus(404, s.APIKey, "DELETE", "/v1/apiKeys/"+uid)
+
+	s.requireStatus(204, s.APIKey, "DELETE", "/v1/apiKeys/"+kept)
+	assert.Equal(t, `200 {"items":[]}`, s.send(s.APIKey, "GET", "/v1/apiKeys?continue=ignored", "").String())
 }
 
-func TestExpiry(t *testing.T) {
+func TestExpiredKey(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	uid, value := w.create(w.APIKey, `{"metadata":{"name":"lab"},"spec":{"expiry":"2026-03-01T10:30:00.123Z"}}`)
-	w.clock.Advance(time.Hour - time.Millisecond)
-	assert.Equal(t, 200, w.send(value, "GET", "/v1/apiKeys", "").status)
-	w.clock.Advance(time.Millisecond)
-	w.send(value, "GET", "/v1/apiKeys", "").requireAppError(t, 401, "UnAuthorizedAccess")
+	s := newTestServer(t)
+	uid, value := s.create(s.APIKey, `{"metadata":{"name":"ci"},"spec":{"expiry":"2026-03-01T10:30:00.123Z"}}`)
+	path := "/v1/apiKeys/" + uid
 
-	state := "/v1/apiKeys/" + uid + "/state"
-	assert.Equal(t, map[string]any{"isActive": true}, w.read(uid)["status"], "expired is not inactive")
-	assert.Equal(t, 204, w.send(w.APIKey, "PUT", state, `{"isActive":false}`).status)
-	w.send(w.APIKey, "PUT", state, `{"isActive":true}`).requireAppError(t, 400, "InvalidRequest")
-	w.send(w.APIKey, "PATCH", "/v1/apiKeys/"+uid, `{"isActive":true}`).requireAppError(t, 400, "InvalidRequest")
+	s.advance(time.Hour - 456_790) // 1 ns before the expiry
+	s.requireStatus(200, value, "GET", "/v1/apiKeys")
 
-	assert.Equal(t, 204, w.send(w.APIKey, "PUT", "/v1/apiKeys/"+uid, `{"spec":{"expiry":"2026-03-02T00:00:00Z"}}`).status)
-	assert.Equal(t, 204, w.send(w.APIKey, "PUT", state, `{"isActive":true}`).status)
-	assert.Equal(t, 200, w.send(value, "GET", "/v1/apiKeys", "").status)
+	s.advance(1)
+	s.requireStatus(401, value, "GET", "/v1/apiKeys")
+	assert.Contains(t, s.get(uid), `"status":{"isActive":true}`)
+	requireAppError(t, s.send(s.APIKey, "PATCH", path, `{"isActive":true}`),
+		"400 InvalidRequest: The key has expired and cannot be activated")
+	assert.Equal(t, "204 ", s.send(s.APIKey, "PATCH", path, `{"isActive":false}`).String())
+
+	assert.Equal(t, "204 ", s.send(s.APIKey, "PUT", path, `{"spec":{"expiry":"2026-03-02T00:00:00Z"}}`).String())
+	assert.Equal(t, "204 ", s.send(s.APIKey, "PATCH", path, `{"isActive":true}`).String())
+	s.requireStatus(200, value, "GET", "/v1/apiKeys")
 }
 
-func TestWhoSeesWhat(t *testing.T) {
+func TestUsersSeeTheirOwnKeys(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.create(aliceKey, `{"metadata":{"name":"alice-1"}}`)
-	w.create(w.APIKey, `{"metadata":{"name":"bob-1"},"spec":{"userUid":"`+bobUID+`"}}`)
-	w.create(w.APIKey, `{"metadata":{"name":"admin-1"}}`)
-	_, value := w.create(aliceKey, `{"metadata":{"name":"alice-2"},"spec":{"userUid":"`+aliceUID+`"}}`)
+	s := newTestServer(t, palettetest.WithUser(palettetest.User{UID: "carol", Admin: true}))
+	_, value := s.create(aliceKey, `{"metadata":{"name":"alice-1"},"spec":{"userUid":"`+aliceUID+`"}}`)
+	s.create(s.APIKey, `{"metadata":{"name":"bob-1"},"spec":{"userUid":"`+bobUID+`"}}`)
+	s.create(value, `{"metadata":{"name":"alice-2"}}`)
 
-	assert.Equal(t, []string{"alice-1", "bob-1", "admin-1", "alice-2"}, w.names(w.APIKey))
-	assert.Equal(t, []string{"alice-1", "alice-2"}, w.names(aliceKey))
-	assert.Equal(t, []string{"alice-1", "alice-2"}, w.names(value), "a key acts for its user")
-	assert.Equal(t, []string{"bob-1"}, w.names(bobKey))
-}
-
-func TestASecondAdmin(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, palettetest.WithUser(palettetest.User{UID: "boss", Admin: true}))
-	w.create(aliceKey, `{"metadata":{"name":"alice-1"}}`)
-	assert.Equal(t, []string{"alice-1"}, w.names(w.Credential("boss")))
+	for credential, want := range map[string]string{
+		s.APIKey:              "alice-1 bob-1 alice-2",
+		s.Credential("carol"): "alice-1 bob-1 alice-2",
+		aliceKey:              "alice-1 alice-2",
+		value:                 "alice-1 alice-2",
+		bobKey:                "bob-1",
+	} {
+		names, _ := s.names(credential, "")
+		assert.Equal(t, want, names)
+	}
 }
 
 func TestKeyLimit(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]struct {
-		opts  []palettetest.Option
-		limit int
-	}{
-		"default": {nil, 20},
-		"set":     {[]palettetest.Option{palettetest.WithKeyLimit(2)}, 2},
-	} {
-		t.Run(name, func(t *testing.T) {
+	for limit, opt := range map[int]palettetest.Option{20: nil, 2: palettetest.WithKeyLimit(2)} {
+		t.Run(strconv.Itoa(limit), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, test.opts...)
-			var uid string
-			for range test.limit {
-				uid, _ = w.create(aliceKey, `{"metadata":{"name":"ci"}}`)
+			s := newTestServer(t, opt)
+			uid, _ := s.AddKey(palettetest.Key{UserUID: aliceUID}) // an inactive key counts
+			for range limit - 1 {
+				s.create(aliceKey, createBody)
 			}
-			w.send(w.APIKey, "PUT", "/v1/apiKeys/"+uid+"/state", `{"isActive":false}`)
-			w.send(aliceKey, "POST", "/v1/apiKeys", `{"metadata":{"name":"ci"}}`).requireAppError(t, 400, "ResourceLimitExceeded")
-			w.create(bobKey, `{"metadata":{"name":"a limit of each user"}}`)
-			w.send(aliceKey, "DELETE", "/v1/apiKeys/"+uid, "")
-			w.create(aliceKey, `{"metadata":{"name":"room again"}}`)
+
+			requireAppError(t, s.send(aliceKey, "POST", "/v1/apiKeys", createBody),
+				"400 ResourceLimitExceeded: The user has "+strconv.Itoa(limit)+" API keys, which is the limit")
+			s.create(bobKey, createBody) // the limit is per user
+			s.requireStatus(204, aliceKey, "DELETE", "/v1/apiKeys/"+uid)
+			s.create(aliceKey, createBody)
 		})
 	}
-	t.Run("none", func(t *testing.T) {
-		t.Parallel()
-		w := newWorld(t, palettetest.WithKeyLimit(0))
-		for range 21 {
-			w.create(aliceKey, `{"metadata":{"name":"ci"}}`)
-		}
-	})
+}
+
+func TestNoKeyLimit(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t, palettetest.WithKeyLimit(0))
+
+	for range 21 {
+		s.create(aliceKey, createBody)
+	}
 }
 
 func TestPages(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, palettetest.WithPageSize(2))
-	uids := map[string]string{}
-	for i := range 5 {
-		name := "k" + strconv.Itoa(i)
-		uids[name], _ = w.create(w.APIKey, `{"metadata":{"name":"`+name+`"}}`)
-	}
-	page := func(token string) map[string]any {
-		path := "/v1/apiKeys"
-		if token != "" {
-			path += "?continue=" + url.QueryEscape(token)
-		}
-		got := w.send(w.APIKey, "GET", path, "")
-		require.Equal(t, 200, got.status, got.body)
-		return got.decode(t)
-	}
+	for name, tt := range map[string]struct {
+		size               int
+		token, names, meta string
+	}{
+		"first of 1":     {1, "", "k1", `{"continue":"c+/1==","count":3,"limit":1,"offset":0}`},
+		"second of 1":    {1, "c+/1==", "k2", `{"continue":"c+/2==","count":3,"limit":1,"offset":1}`},
+		"last of 1":      {1, "c+/2==", "k3", `{"continue":"","count":3,"limit":1,"offset":2}`},
+		"first of 2":     {2, "", "k1 k2", `{"continue":"c+/2==","count":3,"limit":2,"offset":0}`},
+		"last of 2":      {2, "c+/2==", "k3", `{"continue":"","count":3,"limit":2,"offset":2}`},
+		"only one":       {3, "", "k1 k2 k3", `{"continue":"","count":3,"limit":3,"offset":0}`},
+		"after the last": {2, "c+/3==", "", `{"continue":"","count":3,"limit":2,"offset":3}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newTestServer(t, palettetest.WithPageSize(tt.size))
+			for _, name := range []string{"k1", "k2", "k3"} {
+				s.AddKey(palettetest.Key{Name: name})
+			}
 
-	first := page("")
-	token := field(first, "listmeta", "continue").(string)
-	assert.Equal(t, []string{"k0", "k1"}, namesIn(first))
-	assert.Equal(t, map[string]any{"continue": token, "count": 5.0, "limit": 2.0, "offset": 0.0}, first["listmeta"])
-	assert.NotEqual(t, token, url.QueryEscape(token), "a token must be escaped")
+			names, list := s.names(s.APIKey, "?continue="+url.QueryEscape(tt.token))
 
-	w.send(w.APIKey, "DELETE", "/v1/apiKeys/"+uids["k0"], "")
-	second := page(token)
-	assert.Equal(t, []string{"k2", "k3"}, namesIn(second), "a deletion between pages hides nothing")
-	last := page(field(second, "listmeta", "continue").(string))
-	assert.Equal(t, []string{"k4"}, namesIn(last))
-	assert.Equal(t, map[string]any{"continue": "", "count": 4.0, "limit": 2.0, "offset": 3.0}, last["listmeta"])
-
-	for name := range uids {
-		w.send(w.APIKey, "DELETE", "/v1/apiKeys/"+uids[name], "")
+			assert.Equal(t, tt.names, names)
+			assert.Contains(t, list, `],"listmeta":`+tt.meta+`}`)
+		})
 	}
-	assert.Empty(t, namesIn(page(token)))
-	w.send(w.APIKey, "GET", "/v1/apiKeys?continue=never-seen", "").requireAppError(t, 400, "InvalidRequest")
 }
 
-func TestWithoutPagesThereIsNoListMeta(t *testing.T) {
+func TestDeletionBetweenPagesSkipsNoKey(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.create(w.APIKey, `{"metadata":{"name":"ci"}}`)
-	got := w.send(w.APIKey, "GET", "/v1/apiKeys?continue=whatever", "")
-	assert.Equal(t, 200, got.status)
-	assert.NotContains(t, got.body, "listmeta")
+	s := newTestServer(t, palettetest.WithPageSize(1))
+	first, _ := s.AddKey(palettetest.Key{Name: "k1"})
+	s.AddKey(palettetest.Key{Name: "k2"})
+
+	s.requireStatus(204, s.APIKey, "DELETE", "/v1/apiKeys/"+first)
+
+	names, list := s.names(s.APIKey, "?continue=c%2B%2F1%3D%3D")
+	assert.Equal(t, "k2", names)
+	assert.Contains(t, list, `"listmeta":{"continue":"","count":1,"limit":1,"offset":0}`)
+}
+
+func TestUnknownContinueToken(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t, palettetest.WithPageSize(1))
+	for _, token := range []string{"x", "c+/1==x", "c /1=="} {
+		got := s.send(s.APIKey, "GET", "/v1/apiKeys?continue="+url.QueryEscape(token), "")
+		requireAppError(t, got, "400 InvalidRequest: The continue token is unknown")
+	}
 }
 
 func TestAddKey(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, palettetest.WithKeyLimit(1))
-	old := time.Date(2024, 9, 16, 14, 46, 28, 677_000_000, time.UTC)
-	annotations := map[string]string{"description": "left behind"}
-	uid, value := w.AddKey(palettetest.Key{
-		Name: "stale", UserUID: "gone", Active: true, Expiry: old.AddDate(0, 0, 7), CreatedAt: old,
-		Annotations: annotations,
-	})
-	annotations["description"] = "changed later"
-	assert.True(t, strings.HasPrefix(uid, "66e844c4"), uid)
-	w.send(value, "GET", "/v1/apiKeys", "").requireAppError(t, 401, "UnAuthorizedAccess")
-	key := w.read(uid)
-	assert.Equal(t, "2024-09-16T14:46:28.677Z", field(key, "metadata", "creationTimestamp"))
-	assert.Equal(t, "2024-09-23T14:46:28.677Z", field(key, "spec", "expiry"))
-	assert.Equal(t, "left behind", field(key, "metadata", "annotations", "description"))
-	assert.Equal(t, map[string]any{"firstName": "", "lastName": "", "uid": "gone"}, field(key, "spec", "user"))
-
-	_, inactive := w.AddKey(palettetest.Key{Name: "revoked"})
-	assert.Equal(t, 401, w.send(inactive, "GET", "/v1/apiKeys", "").status)
-	given, orphan := w.AddKey(palettetest.Key{UID: "66e844c44bab2337f20c7471", Name: "orphan", UserUID: "gone", Active: true})
-	assert.Equal(t, "66e844c44bab2337f20c7471", given)
-	assert.Equal(t, []string{"stale", "orphan"}, w.names(orphan), "works, with the rights of a user")
-	assert.Panics(t, func() { w.AddKey(palettetest.Key{UID: given}) })
-}
-
-func TestTheBooks(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	uid, value := w.create(aliceKey, `{"metadata":{"name":"ci","labels":{"a":"b"}},"spec":{"expiry":"2027-01-01T00:00:00Z"}}`)
-	want := palettetest.Key{
-		UID: uid, Name: "ci", UserUID: aliceUID, Active: true,
-		Expiry:    time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC),
-		CreatedAt: w.clock.Now().Truncate(time.Millisecond),
-		Labels:    map[string]string{"a": "b"},
+	s := newTestServer(t)
+	local := time.FixedZone("", 2*60*60)
+	key := palettetest.Key{
+		UID: "given-uid", Name: "ci", UserUID: "unknown", Active: true,
+		Expiry:      time.Date(2027, 1, 1, 2, 0, 0, 999_999, local),
+		CreatedAt:   time.Date(2024, 9, 16, 16, 46, 28, 677_999_999, local),
+		Annotations: map[string]string{"a": "1"}, Labels: map[string]string{"b": "2"},
 	}
-	books := w.Keys()
-	assert.Equal(t, []palettetest.Key{want}, books)
-	assert.NotContains(t, fmt.Sprintf("%+v", books), value)
-	books[0].Labels["a"] = "changed"
-	assert.Equal(t, []palettetest.Key{want}, w.Keys(), "the books are copies")
+
+	uid, value := s.AddKey(key)
+
+	assert.Equal(t, "given-uid", uid)
+	want := []palettetest.Key{{
+		UID: "given-uid", Name: "ci", UserUID: "unknown", Active: true,
+		Expiry:      time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC),
+		CreatedAt:   time.Date(2024, 9, 16, 14, 46, 28, 677_000_000, time.UTC),
+		Annotations: map[string]string{"a": "1"}, Labels: map[string]string{"b": "2"},
+	}}
+	got := s.Keys()
+	assert.Equal(t, want, got)
+	assert.Contains(t, s.get(uid), `"lastModifiedTimestamp":"2024-09-16T14:46:28.677Z"`)
+	assert.Contains(t, s.get(uid), `"user":{"firstName":"","lastName":"","uid":"unknown"}`)
+	names, _ := s.names(value, "") // works as a credential, with the access of a user
+	assert.Equal(t, "ci", names)
+	assert.PanicsWithValue(t, `palettetest: AddKey: the UID "given-uid" exists`, func() { s.AddKey(key) })
+
+	key.Annotations["a"], got[0].Labels["b"] = "x", "x"
+	assert.Equal(t, want, s.Keys()) // copies
+	s.create(value, createBody)     // also for its unknown user
 }
 
-func TestManyAtOnce(t *testing.T) {
+func TestAddKeyDefaults(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, palettetest.WithKeyLimit(50), palettetest.WithPageSize(7))
+	s := newTestServer(t)
+
+	uid, value := s.AddKey(palettetest.Key{})
+
+	assert.Regexp(t, "^69a40718[0-9a-f]{16}$", uid)
+	assert.Equal(t, []palettetest.Key{{
+		UID: uid, UserUID: palettetest.AdminUID, CreatedAt: time.Date(2026, 3, 1, 9, 30, 0, 123_000_000, time.UTC),
+	}}, s.Keys())
+	s.requireStatus(401, value, "GET", "/v1/apiKeys") // inactive
+}
+
+func TestAddKeyAcceptsAnyExpiry(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t)
+
+	s.AddKey(palettetest.Key{Expiry: time.Date(9999, 12, 31, 23, 59, 59, 0, time.FixedZone("", -12*60*60))})
+	s.AddKey(palettetest.Key{Expiry: time.Date(0, 1, 1, 0, 0, 0, 0, time.FixedZone("", 12*60*60))})
+
+	list := s.send(s.APIKey, "GET", "/v1/apiKeys", "").body
+	assert.Contains(t, list, `"expiry":"10000-01-01T11:59:59.000Z"`)
+	assert.Contains(t, list, `"expiry":"-0001-12-31T12:00:00.000Z"`)
+}
+
+func TestConcurrentRequests(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t, palettetest.WithKeyLimit(50))
 	var wg sync.WaitGroup
-	for i := range 64 {
+	for range 64 {
 		wg.Go(func() {
-			got, err := w.try(t.Context(), aliceKey, "POST", "/v1/apiKeys", `{"metadata":{"name":"k`+strconv.Itoa(i)+`"}}`)
-			if !assert.NoError(t, err) || got.status != 201 {
-				return
-			}
-			uid := field(got.decode(t), "uid").(string)
-			_, err = w.try(t.Context(), w.APIKey, "PUT", "/v1/apiKeys/"+uid, `{"metadata":{"annotations":{"a":"b"}}}`)
+			_, err := s.try(t.Context(), http.Header{"Apikey": {aliceKey}}, "POST", "/v1/apiKeys", createBody)
 			assert.NoError(t, err)
-			_, err = w.try(t.Context(), w.APIKey, "GET", "/v1/apiKeys", "")
-			assert.NoError(t, err)
-			w.Keys()
-			w.Requests()
-			w.AuthToken()
+			s.Keys()
+			s.Requests()
+			s.AuthToken()
+			s.AddKey(palettetest.Key{UserUID: bobUID})
+			s.Inject(palettetest.Fault{Path: "/never"})
 		})
 	}
 	wg.Wait()
-	assert.Len(t, w.Keys(), 50, "the limit holds against a crowd")
-	uids := map[string]bool{}
-	for _, k := range w.Keys() {
-		uids[k.UID] = true
-	}
-	assert.Len(t, uids, 50)
+
+	require.Len(t, s.Keys(), 50+64)
 }

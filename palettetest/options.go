@@ -1,6 +1,8 @@
 package palettetest
 
 import (
+	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -8,24 +10,28 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Option changes how a [Server] behaves. A nil Option is skipped.
+// Option configures a [Server]. A nil Option is ignored.
 type Option func(*config)
 
 type config struct {
-	now        func() time.Time
-	users      []User
-	keyLimit   int
-	pageSize   int
-	rate       rate.Limit
-	burst      int
-	retryAfter time.Duration
-	latency    time.Duration
-	prefix     string
-	tls        bool
+	addr      string
+	tls       bool
+	prefix    string
+	now       func() time.Time
+	users     []User
+	keyLimit  int
+	pageSize  int
+	rate      rate.Limit
+	burst     int
+	rateStyle RateLimitStyle
+	latency   time.Duration
 }
 
 func newConfig(opts []Option) config {
-	cfg := config{now: time.Now, keyLimit: 20, rate: rate.Inf}
+	cfg := config{
+		addr: "127.0.0.1:0", now: time.Now, keyLimit: 20, rate: rate.Inf, burst: 1,
+		users: []User{{UID: AdminUID, FirstName: "Tenant", LastName: "Admin", Admin: true}},
+	}
 	for _, opt := range opts {
 		if opt != nil {
 			opt(&cfg)
@@ -34,64 +40,35 @@ func newConfig(opts []Option) config {
 	return cfg
 }
 
-// WithUser adds a user beside the built-in tenant admin. It may be given
-// several times. [NewServer] panics on an empty or repeated UID.
-func WithUser(u User) Option {
-	return func(c *config) { c.users = append(c.users, u) }
+func (c *config) check() error {
+	if c.rate <= 0 || c.burst < 1 {
+		return errors.New("WithRateLimit: the rate and the burst must be positive")
+	}
+	seen := map[string]bool{"": true}
+	for _, u := range c.users {
+		if seen[u.UID] {
+			return fmt.Errorf("WithUser: the UID %q is empty or not unique", u.UID)
+		}
+		seen[u.UID] = true
+	}
+	return nil
 }
 
-// WithClock sets where the time comes from for timestamps, expiries, tokens and
-// the rate limit; the default is time.Now. Delays always run in real time. The
-// function must be safe for concurrent use.
-func WithClock(now func() time.Time) Option {
-	return func(c *config) { c.now = now }
+// WithAddr makes the server listen on addr, "host:port", which must be a loopback
+// address. The default is "127.0.0.1:0", a free port.
+func WithAddr(addr string) Option {
+	return func(c *config) { c.addr = addr }
 }
 
-// WithKeyLimit sets how many keys a user may have. The default is Palette's own,
-// 20; below 1 there is no limit. A create beyond it gets 400 with code
-// ResourceLimitExceeded (assumed: the real reply is not documented).
-func WithKeyLimit(n int) Option {
-	return func(c *config) { c.keyLimit = n }
-}
-
-// WithRateLimit answers requests beyond so many a second with 429 and code
-// TooManyRequests (documented status, assumed body). It is off by default.
-// Palette documents 10 a second with bursts up to 50 for this resource, for each
-// source address; here all clients count together. A request that is refused,
-// misrouted or without a credential counts too (assumed).
-func WithRateLimit(perSecond float64, burst int) Option {
-	return func(c *config) { c.rate, c.burst = rate.Limit(perSecond), burst }
-}
-
-// WithRetryAfter makes the 429 of the rate limit carry a Retry-After header of d,
-// rounded up to whole seconds. It is off by default, since Palette documents
-// no such header.
-func WithRetryAfter(d time.Duration) Option {
-	return func(c *config) { c.retryAfter = d }
-}
-
-// WithPageSize cuts lists into pages of n items with a "listmeta", continued by
-// the query parameter "continue"; a token that was never handed out gets 400.
-// The default is one page with everything: other Palette lists page in this way,
-// for API keys neither is documented (assumed, both).
-func WithPageSize(n int) Option {
-	return func(c *config) { c.pageSize = n }
-}
-
-// WithTLS serves HTTPS, with HTTP/2, under a certificate of the server's own,
-// which [Server.CertPool] trusts. The default is plain HTTP/1.1.
+// WithTLS makes the server use HTTPS and HTTP/2, with a certificate of its own: see
+// [Server.CertPool] and [Server.CertPEM]. The default is HTTP/1.1 without TLS.
 func WithTLS() Option {
 	return func(c *config) { c.tls = true }
 }
 
-// WithLatency lets every reply wait for d of real time. The default is none.
-func WithLatency(d time.Duration) Option {
-	return func(c *config) { c.latency = d }
-}
-
-// WithPathPrefix serves the API under a prefix, which the server's URL then
-// includes, as behind a gateway: a client that replaces the base path instead
-// of extending it gets 404. The default is no prefix.
+// WithPathPrefix serves the API under a path prefix, which is then part of the
+// server's URL, as behind a gateway. Other paths respond with 404. The default is no
+// prefix.
 func WithPathPrefix(prefix string) Option {
 	return func(c *config) {
 		c.prefix = ""
@@ -99,4 +76,68 @@ func WithPathPrefix(prefix string) Option {
 			c.prefix = (&url.URL{Path: "/" + trimmed}).EscapedPath()
 		}
 	}
+}
+
+// WithClock sets the clock for timestamps, expiries, tokens and the rate limit. now
+// must be safe for concurrent use. Delays do not use this clock. The default is
+// time.Now.
+func WithClock(now func() time.Time) Option {
+	return func(c *config) { c.now = now }
+}
+
+// WithUser adds a user. It can be given more than once. The UID must not be empty and
+// must be unique. The built-in administrator, [AdminUID], always exists.
+func WithUser(u User) Option {
+	return func(c *config) { c.users = append(c.users, u) }
+}
+
+// WithKeyLimit sets how many keys a user can have; 0 means no limit. To create more
+// responds with 400 and the code ResourceLimitExceeded (assumed). The default is 20,
+// as in Palette (doc).
+func WithKeyLimit(n int) Option {
+	return func(c *config) { c.keyLimit = n }
+}
+
+// WithPageSize divides lists into pages of n keys. Each page has a "listmeta" object
+// whose "continue" token requests the next page, as other lists of Palette do (doc);
+// that the list of keys does so is assumed. The default is one page without
+// "listmeta".
+func WithPageSize(n int) Option {
+	return func(c *config) { c.pageSize = n }
+}
+
+// WithRateLimit limits the requests of all clients together. Requests that are rejected
+// for another reason count as well. Both arguments must be positive. Palette allows 10
+// requests per second and bursts of 50 for each source address (doc). The default is
+// no limit.
+func WithRateLimit(perSecond float64, burst int) Option {
+	return func(c *config) { c.rate, c.burst = rate.Limit(perSecond), burst }
+}
+
+// RateLimitStyle is the form of the response to a request above the rate limit. It
+// depends on what enforces the limit.
+type RateLimitStyle int
+
+const (
+	// RateLimitPalette is the status 429 with a JSON error whose code is
+	// TooManyRequests, and no Retry-After header (assumed: only the status is
+	// documented). It is the default.
+	RateLimitPalette RateLimitStyle = iota
+	// RateLimitNginx is the status 503 with nginx's HTML page, and no Retry-After
+	// header: the ingress of Palette up to 4.8.
+	RateLimitNginx
+	// RateLimitTraefik is the status 429 with the text "Too Many Requests" and the
+	// headers Retry-After and X-Retry-In: the ingress of newer versions.
+	RateLimitTraefik
+)
+
+// WithRateLimitStyle sets the form of the response to a request above the limit of
+// [WithRateLimit].
+func WithRateLimitStyle(style RateLimitStyle) Option {
+	return func(c *config) { c.rateStyle = style }
+}
+
+// WithLatency delays every response by d, in real time. The default is no delay.
+func WithLatency(d time.Duration) Option {
+	return func(c *config) { c.latency = d }
 }

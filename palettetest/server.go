@@ -1,6 +1,8 @@
 package palettetest
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -8,130 +10,222 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"golang.org/x/time/rate"
 )
 
-// Server is an in-memory Palette API keys server on a loopback port. It is safe
-// for concurrent use. Make one with [NewServer].
+// Server is an in-memory server for the API keys of Palette. Use [Start] or
+// [NewServer] to create it. It is safe for concurrent use.
 type Server struct {
-	// URL is where the server is: scheme, host and port, and the prefix of
-	// [WithPathPrefix] if there is one; no slash at the end.
+	// URL is the base URL: scheme, host and port, followed by the prefix of
+	// [WithPathPrefix], without a trailing slash.
 	URL string
 
-	// APIKey is the credential of the built-in tenant admin, for the ApiKey
-	// header. It is not one of the keys served: it is in no list, counts for
-	// no limit, and cannot be revoked.
+	// APIKey is the credential of the built-in administrator, for the ApiKey header.
+	// It belongs to none of the stored keys: it is not listed, does not count towards
+	// the key limit, and cannot be revoked.
 	APIKey string
 
 	cfg     config
-	store   *store
+	users   map[string]User // by uid; not modified after newServer
 	limiter *rate.Limiter
-	faults  faultQueue
-	log     requestLog
-	pool    *x509.CertPool
+	certPEM []byte
 
 	http   *http.Server
-	served chan struct{} // closed when nothing is accepted any more
-	done   chan struct{} // closed to end delays and endless bodies
+	cancel context.CancelFunc // ends the contexts of requests
+	served chan struct{}      // closed when the server accepts no more connections
 
-	closing  sync.Once
-	mu       sync.Mutex // guards closed, and adding a request to inFlight
-	closed   bool
-	inFlight sync.WaitGroup // requests and connections
+	running sync.RWMutex // held for reading by every request
+	closed  bool         // guarded by running
+
+	mu       sync.Mutex           // guards the fields below
+	keys     []*storedKey         // in the order of creation
+	serial   int                  // of the newest key
+	tokens   map[string]time.Time // the tokens of AuthToken and when they expire
+	faults   []*Fault             // Times and Skip hold what remains of them
+	requests []Request
 }
 
-// NewServer starts a server on a free port of 127.0.0.1. It panics when it cannot
-// listen, and on users without a UID of their own. Call Close when done.
-func NewServer(opts ...Option) *Server {
-	cfg := newConfig(opts)
-	s := &Server{
-		cfg:     cfg,
-		store:   newStore(cfg),
-		limiter: rate.NewLimiter(cfg.rate, cfg.burst),
-		served:  make(chan struct{}),
-		done:    make(chan struct{}),
+// Start starts a server and closes it when the test ends. If the server cannot start,
+// the test fails.
+func Start(t testing.TB, opts ...Option) *Server {
+	t.Helper()
+	s, err := newServer(opts)
+	if err != nil {
+		t.Fatal(err)
 	}
-	s.APIKey = s.store.users[AdminUID].Credential
-	s.start()
+	t.Cleanup(s.Close)
 	return s
 }
 
-func (s *Server) start() {
-	listener := must(new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0"))
+// NewServer starts a server. Call Close when done. In tests, use [Start] instead.
+//
+// NewServer panics with an error if the server cannot listen or an option is invalid.
+func NewServer(opts ...Option) *Server {
+	s, err := newServer(opts)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+func newServer(opts []Option) (*Server, error) {
+	cfg := newConfig(opts)
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("palettetest: %w", err)
+	}
+	listener, err := listen(cfg.addr)
+	if err != nil {
+		return nil, fmt.Errorf("palettetest: WithAddr: %w", err)
+	}
+	s := &Server{
+		cfg:     cfg,
+		users:   map[string]User{},
+		limiter: rate.NewLimiter(cfg.rate, cfg.burst),
+		served:  make(chan struct{}),
+		tokens:  map[string]time.Time{},
+	}
+	for _, u := range cfg.users {
+		u.Credential = cmp.Or(u.Credential, newKeyValue())
+		s.users[u.UID] = u
+	}
+	s.APIKey = s.Credential(AdminUID)
+	s.serve(listener)
+	return s, nil
+}
+
+// listen listens on a loopback address.
+func listen(addr string) (*net.TCPListener, error) {
+	tcpAddr, err := net.ResolveTCPAddr("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	if !tcpAddr.IP.IsLoopback() {
+		return nil, fmt.Errorf("%q is not a loopback address", addr)
+	}
+	return net.ListenTCP("tcp", tcpAddr)
+}
+
+func (s *Server) serve(listener *net.TCPListener) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
 	s.http = &http.Server{
 		Handler:           s,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ErrorLog:          log.New(io.Discard, "", 0),
 		ReadHeaderTimeout: time.Minute,
-		ConnState:         s.trackConn,
 	}
-	s.URL = "http://" + listener.Addr().String() + s.cfg.prefix
-	serve := s.http.Serve
+	scheme, serve := "http", s.http.Serve
 	if s.cfg.tls {
-		s.URL = "https://" + listener.Addr().String() + s.cfg.prefix
-		s.http.TLSConfig, s.pool = selfSigned()
+		scheme = "https"
+		s.http.TLSConfig, s.certPEM = selfSigned(listener.Addr().(*net.TCPAddr).IP)
 		serve = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") }
 	}
+	s.URL = scheme + "://" + listener.Addr().String() + s.cfg.prefix
 	go func() {
 		defer close(s.served)
-		_ = serve(listener) // always an error, and after Close the expected one
+		_ = serve(listener) // returns http.ErrServerClosed after Close
 	}()
 }
 
-// trackConn counts connections, so that Close can wait for their goroutines.
-func (s *Server) trackConn(_ net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		s.inFlight.Add(1)
-	case http.StateClosed, http.StateHijacked:
-		s.inFlight.Done()
-	}
-}
-
-// Close stops the server, cuts all connections and returns once nothing of it is
-// running; requests under way, delayed ones too, end without a reply. Closing
-// twice does no harm. What the server holds can still be read afterwards.
-func (s *Server) Close() { s.closing.Do(s.close) }
-
-func (s *Server) close() {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-
+// Close stops the server and closes all connections. Requests in progress end without
+// a response; Close waits until the server no longer works on them. Keys and Requests
+// can be called afterwards. Closing a server twice has no effect.
+func (s *Server) Close() {
+	s.cancel()
 	_ = s.http.Close()
 	<-s.served
-	_ = s.http.Close() // a connection accepted during the first Close
-	// Only now: a handler that was waiting finds its connection gone already
-	// and cannot send an empty success.
-	close(s.done)
-	s.inFlight.Wait()
+	_ = s.http.Close() // for a connection that was accepted during the first Close
+
+	s.running.Lock() // waits for the requests in progress
+	defer s.running.Unlock()
+	s.closed = true
 }
 
-// enter counts a request in, unless the server is closing.
-func (s *Server) enter() bool {
+// maxRequests is the number of requests that are kept.
+const maxRequests = 10_000
+
+// Request is a request that the server received.
+type Request struct {
+	Method string
+	Path   string // as it was sent: escaped, with the path prefix
+	Query  url.Values
+	Header http.Header // without credentials and cookies
+	Body   []byte      // at most 1 MiB
+}
+
+// Requests returns copies of the requests that the server received, in the order of
+// their arrival, including those that failed. Only the newest 10,000 are kept.
+func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return false
+	requests := make([]Request, 0, len(s.requests))
+	for _, r := range s.requests {
+		r.Query = url.Values(http.Header(r.Query).Clone())
+		r.Header = r.Header.Clone()
+		r.Body = bytes.Clone(r.Body)
+		requests = append(requests, r)
 	}
-	s.inFlight.Add(1)
-	return true
+	return requests
 }
 
-// CertPool returns what a client must trust to reach a server made with
-// [WithTLS], and nil for others.
-func (s *Server) CertPool() *x509.CertPool { return s.pool }
+func (s *Server) record(r *http.Request, body []byte) {
+	header := r.Header.Clone()
+	maps.DeleteFunc(header, func(name string, _ []string) bool { return isCredential(name) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.requests) == maxRequests {
+		s.requests = s.requests[1:]
+	}
+	s.requests = append(s.requests, Request{
+		Method: r.Method,
+		Path:   r.URL.EscapedPath(),
+		Query:  r.URL.Query(),
+		Header: header,
+		Body:   body,
+	})
+}
 
-// selfSigned makes a certificate for loopback alone, and the pool that trusts it.
-func selfSigned() (*tls.Config, *x509.CertPool) {
-	private := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+// isCredential ignores case, because the header of a request that did not come from a
+// network can have any.
+func isCredential(name string) bool {
+	return slices.ContainsFunc([]string{"ApiKey", "Authorization", "Cookie", "Proxy-Authorization"},
+		func(credential string) bool { return strings.EqualFold(name, credential) })
+}
+
+// CertPEM returns the server's certificate in PEM form, which clients must trust. It
+// returns nil for a server without [WithTLS].
+func (s *Server) CertPEM() []byte { return bytes.Clone(s.certPEM) }
+
+// CertPool returns a pool that holds the server's certificate, or nil for a server
+// without [WithTLS].
+func (s *Server) CertPool() *x509.CertPool {
+	if s.certPEM == nil {
+		return nil
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(s.certPEM)
+	return pool
+}
+
+// selfSigned returns a configuration with a new certificate for localhost and ip, and
+// the certificate in PEM form.
+func selfSigned(ip net.IP) (*tls.Config, []byte) {
+	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader) // cannot fail
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
 		Subject:               pkix.Name{CommonName: "palettetest"},
@@ -142,22 +236,12 @@ func selfSigned() (*tls.Config, *x509.CertPool) {
 		BasicConstraintsValid: true,
 		IsCA:                  true,
 		DNSNames:              []string{"localhost"},
-		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses:           []net.IP{ip},
 	}
-	der := must(x509.CreateCertificate(rand.Reader, template, template, private.Public(), private))
-	leaf := must(x509.ParseCertificate(der))
-	pool := x509.NewCertPool()
-	pool.AddCert(leaf)
-	return &tls.Config{
+	der, _ := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key) // cannot fail
+	cfg := &tls.Config{
 		MinVersion:   tls.VersionTLS12,
-		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: private, Leaf: leaf}},
-	}, pool
-}
-
-// must panics where a test could not go on anyway.
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic("palettetest: " + err.Error())
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
 	}
-	return v
+	return cfg, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }

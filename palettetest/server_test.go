@@ -1,14 +1,17 @@
 package palettetest_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"runtime"
+	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,145 +21,209 @@ import (
 	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 )
 
-func TestWhereItListens(t *testing.T) {
+func TestStartClosesTheServerWithTheTest(t *testing.T) {
 	t.Parallel()
-	plain := newWorld(t)
-	assert.True(t, strings.HasPrefix(plain.URL, "http://127.0.0.1:"), plain.URL)
-	assert.Nil(t, plain.CertPool())
+	var server *palettetest.Server
 
-	secure := newWorld(t, palettetest.WithTLS())
-	assert.True(t, strings.HasPrefix(secure.URL, "https://127.0.0.1:"), secure.URL)
-	plain.URL = secure.URL
-	_, err := plain.try(t.Context(), "", "GET", "/", "")
-	require.ErrorContains(t, err, "certificate", "only its own pool trusts it")
-	secure.URL = strings.Replace(secure.URL, "127.0.0.1", "localhost", 1)
-	assert.Equal(t, 200, secure.send(secure.APIKey, "GET", "/v1/apiKeys", "").status)
+	t.Run("test", func(t *testing.T) {
+		server = palettetest.Start(t)
+		assert.Equal(t, 401, serve(t, server, "/v1/apiKeys").Code)
+	})
+
+	assert.Equal(t, 503, serve(t, server, "/v1/apiKeys").Code)
 }
 
-func TestCloseLeavesNothingBehind(t *testing.T) { //nolint:paralleltest // it counts goroutines
-	for name, opts := range map[string][]palettetest.Option{
-		"HTTP/1.1": nil,
-		"HTTP/2":   {palettetest.WithTLS()},
-	} {
-		t.Run(name, func(t *testing.T) {
-			before := runtime.NumGoroutine()
-			w := newWorld(t, opts...)
-			w.send(w.APIKey, "GET", "/v1/apiKeys", "") // an idle connection
-			w.Inject(palettetest.Fault{Path: "/delayed", Delay: time.Hour, Times: -1})
-			w.Inject(palettetest.Fault{Path: "/endless", Endless: true, Times: -1})
-			silent := dial(t, w.URL) // a connection without a request
-
-			var clients sync.WaitGroup
-			for _, path := range []string{"/delayed", "/endless", "/delayed", "/endless"} {
-				clients.Go(func() {
-					_, err := w.try(t.Context(), "", "GET", path, "")
-					assert.Error(t, err, "requests under way end without a reply")
-				})
-			}
-			require.Eventually(t, func() bool { return len(w.Requests()) == 5 }, time.Minute, time.Millisecond)
-
-			start := time.Now()
-			w.Close()
-			assert.Less(t, time.Since(start), 10*time.Second)
-			clients.Wait()
-			_ = silent.Close()
-			w.http.CloseIdleConnections()
-			requireGoroutines(t, before)
-
-			w.Close()
-			_, err := w.try(t.Context(), w.APIKey, "GET", "/v1/apiKeys", "")
-			require.Error(t, err)
-			assert.Len(t, w.Requests(), 5, "the records can still be read")
-			recorder := httptest.NewRecorder()
-			w.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), "GET", "/v1/apiKeys", nil))
-			assert.Equal(t, 503, recorder.Code)
-		})
-	}
-}
-
-// requireGoroutines gives those that are ending the time to end.
-func requireGoroutines(t *testing.T, most int) {
+// serve sends a GET request without a network and without a credential.
+func serve(t testing.TB, h http.Handler, path string) *httptest.ResponseRecorder {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > most; runtime.Gosched() {
-		if time.Now().After(deadline) {
-			stacks := make([]byte, 1<<16)
-			require.Fail(t, "goroutines are left", "%s", stacks[:runtime.Stack(stacks, true)])
-		}
-	}
+	req, err := http.NewRequestWithContext(t.Context(), "GET", path, nil) // its Body is nil
+	require.NoError(t, err)
+	recorder := httptest.NewRecorder()
+	h.ServeHTTP(recorder, req)
+	return recorder
 }
 
-func dial(t *testing.T, rawURL string) net.Conn {
-	t.Helper()
-	u, err := url.Parse(rawURL)
-	require.NoError(t, err)
-	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", u.Host)
-	require.NoError(t, err)
-	return conn
+// failedTest is a test that is expected to fail.
+type failedTest struct {
+	testing.TB
+
+	err any
 }
 
-func TestCloseEndsRequestsWithoutANetwork(t *testing.T) {
+func (t *failedTest) Helper() {}
+
+func (t *failedTest) Fatal(args ...any) {
+	t.err = args[0]
+	panic(t) // does not return
+}
+
+func TestInvalidOptions(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]palettetest.Fault{
-		"delayed": {Delay: time.Hour},
-		"endless": {Endless: true},
+	used := strings.TrimPrefix(palettetest.Start(t).URL, "http://")
+	user := func(uid string) palettetest.Option { return palettetest.WithUser(palettetest.User{UID: uid}) }
+	for want, opt := range map[string]palettetest.Option{
+		`WithUser: the UID "" is empty or not unique`:            user(""),
+		`WithUser: the UID "` + palettetest.AdminUID + `" is`:    user(palettetest.AdminUID),
+		"WithRateLimit: the rate and the burst must be positive": palettetest.WithRateLimit(0, 1),
+		"WithRateLimit: the rate and the burst must be":          palettetest.WithRateLimit(1, 0),
+		`WithAddr: ":0" is not a loopback address`:               palettetest.WithAddr(":0"),
+		"WithAddr: address 127.0.0.1: missing port":              palettetest.WithAddr("127.0.0.1"),
+		"WithAddr: listen tcp " + used:                           palettetest.WithAddr(used),
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(want, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.Inject(fault)
-			go func() {
-				for len(w.Requests()) == 0 {
-					runtime.Gosched()
-				}
-				w.Close()
-			}()
-			w.ServeHTTP(discard{}, httptest.NewRequestWithContext(t.Context(), "GET", "/v1/apiKeys", nil))
+			failed := &failedTest{TB: t}
+
+			assert.PanicsWithValue(t, failed, func() { palettetest.Start(failed, opt) })
+			err, _ := failed.err.(error)
+			require.ErrorContains(t, err, "palettetest: "+want)
+			assert.PanicsWithError(t, err.Error(), func() { palettetest.NewServer(opt) })
 		})
 	}
 }
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	server := palettetest.Start(t, nil)
+
+	server.AddKey(palettetest.Key{})
+
+	assert.Regexp(t, `^http://127\.0\.0\.1:\d+$`, server.URL)
+	assert.Nil(t, server.CertPool())
+	assert.Nil(t, server.CertPEM())
+	assert.WithinDuration(t, time.Now(), server.Keys()[0].CreatedAt, time.Hour)
+}
+
+func TestURL(t *testing.T) {
+	t.Parallel()
+	server := palettetest.Start(t, palettetest.WithPathPrefix("/gate way/"), palettetest.WithAddr("localhost:0"))
+	assert.Regexp(t, `^http://(127\.0\.0\.1|\[::1\]):\d+/gate%20way$`, server.URL)
+
+	server = palettetest.Start(t, palettetest.WithPathPrefix("a"), palettetest.WithPathPrefix("/"))
+	assert.Regexp(t, `^http://127\.0\.0\.1:\d+$`, server.URL)
+}
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t, palettetest.WithTLS())
+
+	assert.Equal(t, "HTTP/2.0", s.send(s.APIKey, "GET", "/v1/apiKeys", "").proto)
+	s.URL = strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
+	s.requireStatus(200, s.APIKey, "GET", "/v1/apiKeys")
+
+	block, rest := pem.Decode(s.CertPEM())
+	assert.Empty(t, rest)
+	cert, err := x509.ParseCertificate(block.Bytes)
+	require.NoError(t, err)
+	pool := x509.NewCertPool()
+	pool.AddCert(cert)
+	assert.True(t, pool.Equal(s.CertPool()))
+
+	s.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool()}}}
+	_, err = s.try(t.Context(), nil, "GET", "/v1/apiKeys", "")
+	var unknown x509.UnknownAuthorityError
+	require.ErrorAs(t, err, &unknown)
+}
+
+func TestCloseEndsRequestsWithoutAResponse(t *testing.T) {
+	t.Parallel()
+	overBothProtocols(t, func(t *testing.T, s *testServer) {
+		s.Inject(palettetest.Fault{Path: "/delayed", Delay: time.Hour, Times: -1})
+		s.Inject(palettetest.Fault{Path: "/endless", Endless: true})
+		var clients sync.WaitGroup
+		for path, body := range map[string]string{
+			"/delayed": "", "/endless": "", "/delayed?large": strings.Repeat("x", 2<<20), // not read to its end
+		} {
+			clients.Go(func() {
+				_, err := s.try(t.Context(), nil, "POST", path, body)
+				assert.Error(t, err, path)
+			})
+		}
+		require.Eventually(t, func() bool { return len(s.Requests()) == 3 }, time.Minute, time.Millisecond)
+
+		clients.Go(s.Close)
+		s.Close()
+
+		clients.Wait()
+		_, err := s.try(t.Context(), nil, "GET", "/", "")
+		require.Error(t, err)
+		assert.Len(t, s.Requests(), 3)
+	})
+}
+
+// readerFunc is called when the body of a request is read.
+type readerFunc func() error
+
+func (f readerFunc) Read([]byte) (int, error) { return 0, f() }
 
 func TestCloseWaitsForRequests(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	started := make(chan struct{})
-	var finished atomic.Bool
-	go w.ServeHTTP(writerFunc(func() {
-		close(started)
-		for recorder := httptest.NewRecorder(); recorder.Code != 503; { // until Close has begun
-			recorder = httptest.NewRecorder()
-			w.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), "GET", "/", nil))
+	server := palettetest.NewServer()
+	closed := make(chan struct{})
+	body := readerFunc(func() error {
+		go func() {
+			defer close(closed)
+			server.Close()
+		}()
+		require.Eventually(t, func() bool { // Close has closed the listener
+			conn, err := net.Dial("tcp", strings.TrimPrefix(server.URL, "http://")) //nolint:noctx // it is local
+			if err == nil {
+				_ = conn.Close()
+			}
+			return err != nil
+		}, time.Minute, time.Millisecond)
+		select {
+		case <-closed:
+			t.Error("Close did not wait")
+		default:
 		}
-		for range 1000 {
-			runtime.Gosched()
-		}
-		finished.Store(true)
-	}), httptest.NewRequestWithContext(t.Context(), "GET", "/", nil))
-	<-started
-	w.Close()
-	assert.True(t, finished.Load())
+		return io.EOF
+	})
+
+	server.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), "GET", "/", body))
+
+	<-closed
 }
 
-// writerFunc is called when a reply is written.
-type writerFunc func()
-
-func (writerFunc) Header() http.Header           { return http.Header{} }
-func (writerFunc) WriteHeader(int)               {}
-func (f writerFunc) Write(b []byte) (int, error) { f(); return len(b), nil }
-
-// discard takes what it gets.
-type discard struct{}
-
-func (discard) Header() http.Header         { return http.Header{} }
-func (discard) WriteHeader(int)             {}
-func (discard) Write(b []byte) (int, error) { return len(b), nil }
-
-func TestCloseFromManySides(t *testing.T) {
+func TestRequestsHaveNoCredentials(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(w.Close)
-		wg.Go(func() { _, _ = w.try(t.Context(), w.APIKey, "GET", "/v1/apiKeys", "") })
+	s := newTestServer(t)
+
+	s.sendHeader(http.Header{
+		"Apikey": {"1"}, "Authorization": {"2"}, "Proxy-Authorization": {"3"}, "Cookie": {"4"},
+		"User-Agent": {"test"}, "Accept-Encoding": {"identity"},
+	}, "POST", "/v1/apiKeys/a%2Fb?q=1&q=2", "body")
+	req := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
+	req.Header["ApiKey"] = []string{"1"} // not in canonical form
+	s.ServeHTTP(httptest.NewRecorder(), req)
+
+	want := palettetest.Request{
+		Method: "POST", Path: "/prefix/v1/apiKeys/a%2Fb", Query: url.Values{"q": {"1", "2"}},
+		Header: http.Header{
+			"User-Agent": {"test"}, "Accept-Encoding": {"identity"},
+			"Content-Length": {"4"}, "Content-Type": {"application/json"},
+		},
+		Body: []byte("body"),
 	}
-	wg.Wait()
+	got := s.Requests()
+	require.Len(t, got, 2)
+	assert.Equal(t, want, got[0])
+	assert.Empty(t, got[1].Header)
+
+	got[0].Header["User-Agent"][0], got[0].Query["q"][0], got[0].Body[0] = "x", "x", 'x'
+	assert.Equal(t, want, s.Requests()[0]) // copies
+}
+
+func TestTheNewestRequestsAreKept(t *testing.T) {
+	t.Parallel()
+	server := palettetest.Start(t)
+
+	for i := range 10_001 {
+		serve(t, server, "/"+strconv.Itoa(i))
+	}
+
+	got := server.Requests()
+	require.Len(t, got, 10_000)
+	assert.Equal(t, "/1", got[0].Path)
+	assert.Equal(t, "/10000", got[9_999].Path)
 }

@@ -1,87 +1,71 @@
 package palettetest
 
 import (
-	"cmp"
 	"encoding/base64"
 	"fmt"
+	"net/http"
 	"time"
 )
 
-// AdminUID is the uid of the tenant admin that every server has.
+// AdminUID is the uid of the built-in administrator.
 const AdminUID = "5f0c1f9e8d3b2a4c6e7f1a2b"
 
 const tokenLifetime = 15 * time.Minute
 
-// User is somebody who can own keys.
+// User is a user who can own keys.
 type User struct {
-	UID       string // required, and not [AdminUID]
+	UID       string
 	FirstName string
 	LastName  string
 
-	// Admin says that the user is a tenant admin, who may see and change the
-	// keys of all users; others have their own keys only.
+	// Admin makes the user a tenant administrator, who can see and change the keys of
+	// all users. Other users have access to their own keys only.
 	Admin bool
 
-	// Credential is the user's way in, as the server's APIKey is the admin's.
-	// Empty means one is made up, which [Server.Credential] tells.
+	// Credential is the user's credential for the ApiKey header. If it is empty, the
+	// server generates one: see [Server.Credential].
 	Credential string
 }
 
-// Credential returns the credential of a user of this server, which works in the
-// ApiKey header, and "" for an unknown user.
-func (s *Server) Credential(userUID string) string {
-	return s.store.users[userUID].Credential // never written after NewServer
-}
+// Credential returns the credential of a user for the ApiKey header. It returns "" if
+// the user does not exist.
+func (s *Server) Credential(userUID string) string { return s.users[userUID].Credential }
 
-// AuthToken returns a token of the tenant admin for the Authorization header,
-// without "Bearer", valid for 15 minutes by the server's clock: what Palette
-// answers to a login with a password.
+// AuthToken returns a new JWT of the built-in administrator for the Authorization
+// header, without "Bearer". It is valid for 15 minutes, as Palette's are (doc).
 func (s *Server) AuthToken() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	expiry := s.cfg.now().Add(tokenLifetime)
 	encode := base64.RawURLEncoding.EncodeToString
-	s.store.mu.Lock()
-	defer s.store.mu.Unlock()
-	until := s.store.now().Add(tokenLifetime)
-	payload := fmt.Sprintf(`{"exp":%d,"sub":%q}`, until.Unix(), AdminUID)
+	payload := fmt.Sprintf(`{"exp":%d,"sub":%q}`, expiry.Unix(), AdminUID)
 	token := encode([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + encode([]byte(payload)) + "." + encode(randomBytes(32))
-	s.store.tokens[token] = until
+	s.tokens[token] = expiry
 	return token
 }
 
-func (st *store) addUser(u User) {
-	if _, taken := st.users[u.UID]; taken || u.UID == "" {
-		panic(fmt.Sprintf("palettetest: WithUser: the UID %q is empty or taken", u.UID))
+// authenticate returns the user of a request. If the request has both headers, only
+// ApiKey counts.
+func (s *Server) authenticate(h http.Header) (User, bool) {
+	if value := h.Get("ApiKey"); value != "" {
+		return s.userOfKey(value)
 	}
-	u.Credential = cmp.Or(u.Credential, newKeyValue())
-	st.users[u.UID] = u
+	expiry := s.tokens[h.Get("Authorization")] // zero if the token is unknown
+	return s.users[AdminUID], s.cfg.now().Before(expiry)
 }
 
-// userOfKey finds who a value of the ApiKey header speaks for.
-func (st *store) userOfKey(value string) (User, bool) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	for _, u := range st.users {
+func (s *Server) userOfKey(value string) (User, bool) {
+	for _, u := range s.users {
 		if u.Credential == value {
 			return u, true
 		}
 	}
-	k := st.byValue[value]
-	if k == nil || !k.Active || k.expired(st.now()) {
-		return User{}, false
+	for _, k := range s.keys {
+		if k.value == value {
+			u := s.users[k.UserUID] // may not exist: see AddKey
+			u.UID = k.UserUID
+			return u, k.Active && !s.expired(k.Expiry)
+		}
 	}
-	return st.user(k.UserUID), true
-}
-
-func (st *store) userOfToken(token string) (User, bool) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	until, known := st.tokens[token]
-	return st.users[AdminUID], known && st.now().Before(until)
-}
-
-// user also answers for users who are gone while their keys are still there.
-func (st *store) user(uid string) User {
-	if u, ok := st.users[uid]; ok {
-		return u
-	}
-	return User{UID: uid}
+	return User{}, false
 }

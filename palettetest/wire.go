@@ -1,104 +1,143 @@
 package palettetest
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"net/http"
 	"time"
 )
 
-// The types of this file are this server's own reading of the wire. They are
-// shared with no client: a mistake on both sides would cancel out.
+// The bodies as they are sent. The types are not shared with any client, so that a
+// mistake in a client's types shows.
 
-const timeLayout = "2006-01-02T15:04:05.000Z"
-
-type keyOut struct {
-	Metadata metaOut   `json:"metadata"`
-	Spec     specOut   `json:"spec"`
-	Status   statusOut `json:"status"`
+// keyRequest is the body of create and update. The uid and the timestamps that the
+// metadata may contain are ignored.
+type keyRequest struct {
+	Metadata struct {
+		Annotations map[string]string `json:"annotations"`
+		Labels      map[string]string `json:"labels"`
+		Name        string            `json:"name"`
+	} `json:"metadata"`
+	Spec struct {
+		Expiry  string `json:"expiry"`
+		UserUID string `json:"userUid"`
+	} `json:"spec"`
 }
 
-type metaOut struct {
-	Annotations           map[string]string `json:"annotations"`
-	CreationTimestamp     string            `json:"creationTimestamp"`
-	DeletionTimestamp     string            `json:"deletionTimestamp"`
-	Labels                map[string]string `json:"labels,omitempty"`
-	LastModifiedTimestamp string            `json:"lastModifiedTimestamp"`
-	Name                  string            `json:"name"`
-	UID                   string            `json:"uid"`
+// stateRequest is the body of activate and revoke. A missing isActive means false.
+type stateRequest struct {
+	IsActive bool `json:"isActive"`
 }
 
-type specOut struct {
-	Expiry string  `json:"expiry"`
-	User   userOut `json:"user"`
+type listResponse struct {
+	Items    []keyResponse `json:"items"`
+	ListMeta *listMeta     `json:"listmeta,omitempty"`
 }
 
-type userOut struct {
-	FirstName string `json:"firstName"`
-	LastName  string `json:"lastName"`
-	UID       string `json:"uid"`
-}
-
-// statusOut drops a false isActive, so an inactive key reads "status":{}.
-type statusOut struct {
-	IsActive bool `json:"isActive,omitempty"`
-}
-
-type createdOut struct {
-	APIKey string `json:"apiKey"`
-	UID    string `json:"uid"`
-}
-
-type listOut struct {
-	Items    []keyOut     `json:"items"`
-	ListMeta *listMetaOut `json:"listmeta,omitempty"`
-}
-
-type listMetaOut struct {
+type listMeta struct {
 	Continue string `json:"continue"`
 	Count    int    `json:"count"`
 	Limit    int    `json:"limit"`
 	Offset   int    `json:"offset"`
 }
 
-// keyIn reads both a create and an update. The timestamps and the uid that a
-// client may put in metadata are not even looked at.
-type keyIn struct {
-	Metadata metaIn `json:"metadata"`
-	Spec     specIn `json:"spec"`
+type keyResponse struct {
+	Metadata struct {
+		Annotations           map[string]string `json:"annotations"`
+		CreationTimestamp     string            `json:"creationTimestamp"`
+		DeletionTimestamp     string            `json:"deletionTimestamp"`
+		Labels                map[string]string `json:"labels,omitempty"`
+		LastModifiedTimestamp string            `json:"lastModifiedTimestamp"`
+		Name                  string            `json:"name"`
+		UID                   string            `json:"uid"`
+	} `json:"metadata"`
+	Spec struct {
+		Expiry string `json:"expiry"`
+		User   struct {
+			FirstName string `json:"firstName"`
+			LastName  string `json:"lastName"`
+			UID       string `json:"uid"`
+		} `json:"user"`
+	} `json:"spec"`
+	Status struct {
+		IsActive bool `json:"isActive,omitempty"` // the status of an inactive key is {}
+	} `json:"status"`
 }
 
-type metaIn struct {
-	Annotations map[string]string `json:"annotations"`
-	Labels      map[string]string `json:"labels"`
-	Name        string            `json:"name"`
+// wireTime returns t in UTC and with the precision of the wire, so that what a client
+// reads equals what is stored.
+func wireTime(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+func formatTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+// response is a response that was not sent yet.
+type response struct {
+	status int
+	header http.Header
+	body   []byte
 }
 
-type specIn struct {
-	Expiry  timeIn `json:"expiry"`
-	UserUID string `json:"userUid"`
-}
-
-// stateIn takes a missing isActive for false.
-type stateIn struct {
-	IsActive bool `json:"isActive"`
-}
-
-// timeIn reports a bad time as the server's own error rather than as bad JSON.
-type timeIn struct{ time.Time }
-
-func (t *timeIn) UnmarshalJSON(raw []byte) error {
-	var text *string
-	if json.Unmarshal(raw, &text) != nil {
-		return errType("spec.expiry", "date-time", string(raw))
+func newResponse(status int, contentType, body string) *response {
+	resp := &response{status: status, header: http.Header{}, body: []byte(body)}
+	if contentType != "" {
+		resp.header.Set("Content-Type", contentType)
 	}
-	if text == nil {
-		return nil
-	}
-	parsed, err := time.Parse(time.RFC3339, *text)
-	if err != nil {
-		return errType("spec.expiry", "date-time", *text)
-	}
-	t.Time = parsed
-	return nil
+	return resp
 }
 
-func formatTime(t time.Time) string { return t.UTC().Format(timeLayout) }
+func noContent() *response { return newResponse(http.StatusNoContent, "", "") }
+
+func jsonResponse(status int, v any) *response {
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(v) // strings, numbers and maps of them cannot fail
+	return newResponse(status, "application/json", body.String())
+}
+
+type errorResponse struct {
+	Code    any    `json:"code"`
+	Message string `json:"message"`
+	Details any    `json:"details,omitempty"`
+	Ref     string `json:"ref,omitempty"`
+}
+
+// appError returns an error of Palette itself, whose code is a string.
+func appError(status int, code, format string, args ...any) *response {
+	return jsonResponse(status, errorResponse{
+		Code:    code,
+		Message: fmt.Sprintf(format, args...),
+		Details: struct{}{},
+		Ref:     randomHex(12),
+	})
+}
+
+func invalidRequest(format string, args ...any) *response {
+	return appError(http.StatusBadRequest, "InvalidRequest", format, args...)
+}
+
+func forbidden(code, operation string) *response {
+	return appError(http.StatusForbidden, code,
+		"Operation '%s' is forbidden. Verify the user has '%s' permission", operation, operation)
+}
+
+// Codes of the web framework for invalid bodies. Codes from 600 are sent with the
+// status 422.
+const (
+	codeWrongType = 601
+	codeRequired  = 602
+)
+
+// frameworkError returns an error of Palette's web framework, whose code is a number.
+func frameworkError(code int, format string, args ...any) *response {
+	status := code
+	if code >= 600 {
+		status = http.StatusUnprocessableEntity
+	}
+	return jsonResponse(status, errorResponse{Code: code, Message: fmt.Sprintf(format, args...)})
+}
+
+func wrongType(field, want, got string) *response {
+	return frameworkError(codeWrongType, "%s in body must be of type %s: %q", field, want, got)
+}

@@ -1,0 +1,132 @@
+// Package palette is a client for the API keys of Spectro Cloud Palette.
+//
+// It covers every operation of the /v1/apiKeys resource: create, list, get, update,
+// delete, activate, deactivate, revoke and reactivate. Where this documentation says
+// (spec), the fact is from Palette's OpenAPI contract; (doc) is from Palette's manual;
+// (assumed) is from neither.
+//
+// # Quick start
+//
+// Create a client with [NewClient] and call the methods of [Client.APIKeys]:
+//
+//	client, err := palette.NewClient(palette.WithEnv()) // PALETTE_API_KEY, PALETTE_HOST
+//	if err != nil {
+//		return err
+//	}
+//	key, err := client.APIKeys.Create(ctx, palette.CreateAPIKeyRequest{
+//		Metadata: palette.ObjectMetaInput{Name: "ci"},
+//		Spec:     palette.APIKeyCreateSpec{Expiry: time.Now().AddDate(0, 0, 30)},
+//	})
+//	if err != nil {
+//		return err
+//	}
+//	// Palette returns the value of a key only once. Store it now.
+//	return store(key.UID, key.APIKey.Reveal())
+//
+// # Authentication
+//
+// A client uses exactly one credential: an API key ([WithAPIKey], [WithAPIKeyFile],
+// [WithAPIKeyFunc]) or a JWT ([WithAuthToken], [WithAuthTokenFunc]). [WithEnv] reads it
+// from the environment. The client sends the credential only to the scheme and host of
+// the base URL and does not follow redirects.
+//
+// A file or a function is read before each attempt. If the server responds with 401 and
+// the credential has changed in the meantime, the call is retried once with the new one.
+//
+// # Errors
+//
+// If the server responds with an error status, the method returns an [*APIError]. Use
+// errors.Is to test for a class of errors and errors.AsType for the details:
+//
+//	if errors.Is(err, palette.ErrForbidden) {
+//		// the user of the credential lacks a permission
+//	} else if apiErr, ok := errors.AsType[*palette.APIError](err); ok {
+//		log.Print(apiErr.StatusCode, apiErr.Code, apiErr.Message)
+//	}
+//
+// The classes are:
+//
+//	ErrInvalidArgument     an argument or option is invalid; no request was sent
+//	ErrBadRequest          400, 422
+//	ErrUnauthorized        401; also a 404 whose message repeats the credential
+//	ErrForbidden           403
+//	ErrNotFound            404 with one of Palette's own error codes
+//	ErrConflict            409
+//	ErrRateLimited         429
+//	ErrServer              500 to 599
+//	ErrRedirect            300 to 399
+//	ErrUnexpectedResponse  the response is not the documented one, or a 404 is not from Palette
+//	ErrOutcomeUnknown      Create failed and the key may exist, in addition to the classes above
+//
+// Other 4xx statuses are an [*APIError] of no class. Errors of the context, the network
+// and TLS can be tested with errors.Is and errors.AsType as well.
+//
+// # Retries
+//
+// Requests that fail for a temporary reason are retried up to three times with
+// exponential backoff and jitter. [WithMaxRetries] and [WithBackoff] change how often
+// and how fast. This table may change in minor releases:
+//
+//	operation        retried on
+//	all but Create   failures to connect, reset or truncated responses, attempt timeouts,
+//	                 429, 502, 503, 504
+//	Create           429, failures in which the server did not process the request (see
+//	                 Connections)
+//	none             500 (Palette uses it for business errors), other 4xx, 3xx, invalid
+//	                 responses, invalid certificates, a canceled context
+//
+// The client waits at least as long as a Retry-After header asks. If that is longer
+// than the maximum backoff, or if the context would end first, the call returns
+// without another attempt and [APIError.RetryAfter] is set.
+//
+// Create is not retried if the server may have processed the request, because a second
+// request could create a second key. If Create fails and the key may exist, the error
+// is [ErrOutcomeUnknown]: look for the key with [APIKeysService.FindByName] before
+// creating another. A caller's own transport that retries POST requests voids this.
+//
+// If Delete is retried after an attempt that the server may have processed, and the key
+// does not exist, Delete returns nil.
+//
+// # Connections
+//
+// The default transport is a clone of [http.DefaultTransport] with at most 64 connections
+// per host. It closes idle connections after 50 seconds, before load balancers do. If
+// http.DefaultTransport was replaced by another type, it is used as it is.
+//
+// Before Create is retried, one of these shows that the server did not process the request:
+// nobody read the request body (no connection, TLS or proxy failure), or an HTTP/2 server
+// refused the stream or ended the connection before it (REFUSED_STREAM, GOAWAY).
+// Any other lost response counts as possibly processed.
+//
+// A connection that silently stopped carrying bytes costs at most one attempt: HTTP/2
+// connections are checked with pings, and after an attempt timeout the client closes its
+// idle connections.
+//
+// # Rate limit
+//
+// Palette allows 10 requests per second and bursts of 50 for each source address (doc). By
+// default, a client sends at most 9 per second and bursts of 45, over all goroutines;
+// [WithRateLimit] and [WithoutRateLimit] change that. Retries count. The wait is not part of
+// [WithTimeout]. If a call would have to wait until after the deadline of its context, it
+// fails immediately with an error that is [ErrRateLimited] and [context.DeadlineExceeded].
+//
+// The limiter adapts to the server. A 429, or a 503 that is not from Palette, pauses all
+// calls for the Retry-After duration, at most the maximum backoff, and halves the rate, but
+// not below a tenth; there are no bursts until the full rate is back. Successes raise the
+// rate by 5 % of the full rate per second. Retries after a 429 have their own count, four
+// times [WithMaxRetries].
+//
+// # Secrets
+//
+// A created key is a [Secret]. Printing or logging it shows [REDACTED], and marshaling
+// it returns [ErrSecretNotEncoded]. Only [Secret.Reveal] returns the value.
+//
+// The client's own credential is not part of errors, log records or the printed
+// client. It is redacted from the server's texts, unless it is shorter than 8
+// characters.
+//
+// # Concurrency
+//
+// A [Client] is immutable and safe for concurrent use. Share one client, so that all
+// goroutines share its connections and its rate limiter.
+package palette
