@@ -348,7 +348,7 @@ func TestWaitingCallsFollowTheRate(t *testing.T) {
 		assert.EqualValues(t, 1, failed)
 		// One per second; after the overload, which the third call has its token for already,
 		// half of that, and 5 % more with each second.
-		assert.Equal(t, []int{0, 1000, 2000, 3805, 5459}, times)
+		assert.Equal(t, []int{0, 1000, 2000, 4900, 6463}, times)
 	})
 }
 
