@@ -162,9 +162,9 @@ func (c *Client) credentialChanged(ctx context.Context, o outcome) bool {
 // attempt sends the request of op once and reads the response.
 func (c *Client) attempt(ctx context.Context, op operation, n int) outcome {
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errAttemptTimeout)
 	defer cancel()
-	ex := &exchange{op: op, attempt: n, host: c.host, credential: c.credential}
+	ex := &exchange{op: op, attempt: n, timeout: c.timeout, host: c.host, credential: c.credential}
 	req := c.resty.R().
 		SetContext(context.WithValue(ctx, exchangeKey{}, ex)).
 		SetDoNotParseResponse(true).

@@ -2,6 +2,7 @@ package palette
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -85,7 +86,22 @@ func (e *APIError) Error() string {
 	if e.Location != "" {
 		text += ": to " + e.Location
 	}
-	return text + suffix(e.Host, e.Ref, e.Attempts)
+	return text + suffix(e.Host, e.Ref, e.Attempts) + e.hint()
+}
+
+// hint returns what to do about e, where that is certain.
+func (e *APIError) hint() string {
+	switch class := e.class(); {
+	case class == ErrUnauthorized:
+		return "; a credential works only on its own host and tenant, until it expires or is revoked"
+	case class == ErrRedirect:
+		return "; redirects are not followed: check the base URL"
+	case class == ErrUnexpectedResponse && e.Code == "":
+		return "; something other than Palette responded: check the base URL"
+	case class == ErrUnexpectedResponse:
+		return "; the path does not exist: check the path of the base URL"
+	}
+	return ""
 }
 
 // suffix returns the end of an error's text.
@@ -278,12 +294,12 @@ func (ex *exchange) unexpected(why string) error {
 // truncated returns the outcome of an attempt whose response body could not be read.
 func (ex *exchange) truncated(ctx context.Context, err error) outcome {
 	err = fmt.Errorf("truncated response: %w", err)
-	return outcome{err: ex.transportError(ctx, err, ErrUnexpectedResponse), maybeProcessed: true}
+	return outcome{err: ex.transportError(ctx, "", err, ErrUnexpectedResponse), maybeProcessed: true}
 }
 
-// transportError returns the error for an attempt that failed before the whole response
-// was read. If the text of err contains the credential, err is not wrapped.
-func (ex *exchange) transportError(ctx context.Context, err error, class ...error) error {
+// transportError returns the error for an attempt that failed in the given phase, before
+// the whole response was read. If the text of err contains the credential, err is not wrapped.
+func (ex *exchange) transportError(ctx context.Context, phase string, err error, class ...error) error {
 	if urlErr, ok := errors.AsType[*url.Error](err); ok {
 		err = urlErr.Err // the text of a url.Error repeats the URL
 	}
@@ -292,7 +308,8 @@ func (ex *exchange) transportError(ctx context.Context, err error, class ...erro
 		err = fmt.Errorf("%w: %w", ctxErr, err) // net/http returns the cause only
 	}
 	r := ex.redactor()
-	text := "palette: " + ex.op.name + ": " + r.text(err.Error(), maxText) + suffix(ex.host, "", ex.attempt)
+	text := "palette: " + ex.op.name + ": " + phase + r.text(ex.describe(ctx, err), maxText) +
+		suffix(ex.host, "", ex.attempt) + hint(err)
 	switch {
 	case !r.changes(err.Error()):
 		return &callError{text, append(class, err)}
@@ -300,6 +317,39 @@ func (ex *exchange) transportError(ctx context.Context, err error, class ...erro
 		return &callError{text, append(class, ctx.Err())}
 	}
 	return &callError{text, class}
+}
+
+// phase returns what the attempt was doing when it failed.
+func (ex *exchange) phase() string {
+	switch {
+	case ex.roundTrips.Load() == 0: // the request did not reach the transport
+		return ""
+	case ex.connecting.Load():
+		return "connecting: "
+	}
+	return "waiting for the response: "
+}
+
+// describe returns the text of a transport error. If a deadline passed, it says whose.
+func (ex *exchange) describe(ctx context.Context, err error) string {
+	switch {
+	case errors.Is(context.Cause(ctx), errAttemptTimeout):
+		return fmt.Sprintf("the attempt took longer than %v (WithTimeout)", ex.timeout)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return "the deadline of the context has passed: " + err.Error()
+	}
+	return err.Error()
+}
+
+// hint returns what to do about a transport error, where that is certain.
+func hint(err error) string {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "; use WithRootCAs or PALETTE_CA_FILE to trust a private CA"
+	}
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		return "; check the port of the base URL, or use http"
+	}
+	return ""
 }
 
 // contextError returns the error of ctx with its cause, or nil if ctx has not ended.

@@ -74,11 +74,11 @@ func TestAPIErrorText(t *testing.T) {
 		"404 ResourceNotFound: no key (host palette.test, ref r-1, 4 attempts)": {
 			StatusCode: 404, Code: "ResourceNotFound", Message: "no key", Host: testHost, Ref: "r-1", Attempts: 4,
 		},
-		"503 Service Unavailable (host palette.test, 1 attempt)": {StatusCode: 503, Host: testHost, Attempts: 1},
-		"422 608: too long (1 attempt)":                          {StatusCode: 422, Code: "608", Message: "too long", Attempts: 1},
-		"404 Not Found: no path (1 attempt)":                     {StatusCode: 404, Code: "404", Message: "no path", Attempts: 1},
-		"307 Temporary Redirect: to /login (ref r-1, 1 attempt)": {StatusCode: 307, Location: "/login", Ref: "r-1", Attempts: 1},
-		"520: origin is down (1 attempt)":                        {StatusCode: 520, Message: "origin is down", Attempts: 1},
+		"503 Service Unavailable (host palette.test, 1 attempt)":                                                 {StatusCode: 503, Host: testHost, Attempts: 1},
+		"422 608: too long (1 attempt)":                                                                          {StatusCode: 422, Code: "608", Message: "too long", Attempts: 1},
+		"404 Not Found: no path (1 attempt); the path does not exist: check the path of the base URL":            {StatusCode: 404, Code: "404", Message: "no path", Attempts: 1},
+		"307 Temporary Redirect: to /login (ref r-1, 1 attempt); redirects are not followed: check the base URL": {StatusCode: 307, Location: "/login", Ref: "r-1", Attempts: 1},
+		"520: origin is down (1 attempt)":                                                                        {StatusCode: 520, Message: "origin is down", Attempts: 1},
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
@@ -239,7 +239,7 @@ func TestOutcomeUnknownHint(t *testing.T) {
 	for want, response := range map[string]httpmock.Responder{
 		"500 Internal Server Error" + host + hint:                respond(500, ""),
 		"unexpected response: status 202, not 201" + host + hint: respond(202, "{}"),
-		"unexpected EOF" + host + hint:                           failWith(io.ErrUnexpectedEOF),
+		"waiting for the response: unexpected EOF" + host + hint: failWith(io.ErrUnexpectedEOF),
 		"409 Conflict" + host:                                    respond(409, ""),
 	} {
 		t.Run(want, func(t *testing.T) {
@@ -264,7 +264,7 @@ func TestTransportErrorIsWrapped(t *testing.T) {
 
 	err := getKey(t, newTestClient(t, newMock(t, failWith(fmt.Errorf("dial: %w", cause)))))
 
-	require.EqualError(t, err, "palette: apiKeys.get: dial: cable unplugged (host palette.test, 1 attempt)")
+	require.EqualError(t, err, "palette: apiKeys.get: waiting for the response: dial: cable unplugged (host palette.test, 1 attempt)")
 	found, _ := errors.AsType[*transportErr](err)
 	assert.Same(t, cause, found)
 	assert.Empty(t, classesOf(err))

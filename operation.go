@@ -67,7 +67,7 @@ func (ex *exchange) decode(ctx context.Context, resp *http.Response) outcome {
 	case ex.op.decode == nil:
 		return o
 	case !isJSON(resp.Header):
-		o.err = ex.unexpected(fmt.Sprintf("status %d with Content-Type %q, not JSON", resp.StatusCode, ex.mediaType(resp.Header)))
+		o.err = ex.unexpected(fmt.Sprintf("status %d with Content-Type %q, not JSON: something other than Palette responded", resp.StatusCode, ex.mediaType(resp.Header)))
 		return o
 	}
 	body, err := readBody(resp, maxBody)

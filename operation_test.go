@@ -113,7 +113,7 @@ func TestMediaType(t *testing.T) {
 					require.NotNil(t, result)
 					continue
 				}
-				why := fmt.Sprintf("status %d with Content-Type %q, not JSON", op.success, tt.media)
+				why := fmt.Sprintf("status %d with Content-Type %q, not JSON: something other than Palette responded", op.success, tt.media)
 				requireUnexpected(t, op, result, err, why)
 			}
 		})

@@ -75,7 +75,7 @@ func WithAPIKeyFile(path string) Option {
 func (c *config) setKeyFile(option, path string) {
 	file := &keyFile{path: path}
 	_, err := file.read(context.Background())
-	c.setCredential(option, credential{headerAPIKey, file.read}, err)
+	c.setCredential(option, credential{headerAPIKey, false, file.read}, err)
 }
 
 // WithAPIKeyFunc makes the client call f for the API key before each attempt. Use it when
@@ -347,6 +347,9 @@ func (c *config) checkCombination() {
 	}
 	for _, cred := range c.credentials {
 		c.credential = cred
+	}
+	if u := c.baseURL; u != nil && !isLoopback(u.Hostname()) && c.credential.fake {
+		c.require("credential:", false, "it is a key of palettetest, which %s does not know: use the URL of the palettetest server", u.Hostname())
 	}
 	c.require("TLS:", c.httpClient == nil || c.rootCAs == nil && !c.skipVerify,
 		"WithHTTPClient cannot be combined with WithRootCAs, WithInsecureSkipVerify, PALETTE_CA_FILE or PALETTE_INSECURE_SKIP_VERIFY: configure TLS in its Transport")

@@ -105,9 +105,9 @@ func TestRedactedTransportErrorIsNotWrapped(t *testing.T) {
 			_, err := client.APIKeys.Get(ctx, testUID)
 			_, canceledErr := client.APIKeys.Get(ctx, testUID)
 
-			const text = "cannot send [REDACTED] (host palette.test, 1 attempt)"
-			require.EqualError(t, err, "palette: apiKeys.get: "+text)
-			require.EqualError(t, canceledErr, "palette: apiKeys.get: context canceled: "+text)
+			const phase, text = "palette: apiKeys.get: waiting for the response: ", "cannot send [REDACTED] (host palette.test, 1 attempt)"
+			require.EqualError(t, err, phase+text)
+			require.EqualError(t, canceledErr, phase+"context canceled: "+text)
 			require.ErrorIs(t, canceledErr, context.Canceled)
 			for _, err := range []error{err, canceledErr} {
 				require.NotErrorIs(t, err, cause)

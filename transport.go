@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"regexp"
 	"strings"
@@ -20,9 +22,11 @@ import (
 type exchange struct {
 	op         operation
 	attempt    int // starts at 1
+	timeout    time.Duration
 	host       string
 	credential credential
 
+	connecting     atomic.Bool  // the transport waits for a connection
 	roundTrips     atomic.Int64 // requests that were handed to the transport below
 	secret         string       // the credential that was sent
 	location       string       // the target of a redirect
@@ -174,7 +178,10 @@ func (t *credentialTransport) authorize(req *http.Request, ex *exchange) (*http.
 	if ex.roundTrips.Add(1) > 1 && !ex.op.idempotent {
 		return nil, &permanentError{errors.New("the transport wrapper sent the request again, which could do its work twice")}
 	}
-	clone := req.Clone(req.Context())
+	clone := req.Clone(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GetConn: func(string) { ex.connecting.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { ex.connecting.Store(false) },
+	}))
 	clone.Header.Set(ex.credential.header, secret)
 	clone.GetBody = nil // a wrapper may have set it
 	return clone, nil
@@ -190,7 +197,7 @@ func (e *permanentError) Unwrap() error { return e.err }
 func isPermanent(err error) bool {
 	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
 	_, permanent := errors.AsType[*permanentError](err)
-	return certificate || permanent
+	return certificate || permanent || errors.Is(err, http.ErrSchemeMismatch)
 }
 
 func isRedirect(status int) bool { return status/100 == 3 }
@@ -198,10 +205,26 @@ func isRedirect(status int) bool { return status/100 == 3 }
 // transportFailure returns the outcome of an attempt without a response.
 func (ex *exchange) transportFailure(ctx context.Context, err error) outcome {
 	return outcome{
-		err:            ex.transportError(ctx, err),
+		err:            ex.transportError(ctx, ex.phase(), err),
 		permanent:      isPermanent(err),
 		maybeProcessed: ex.maybeProcessed,
 	}
+}
+
+// errAttemptTimeout is the cause of the context of an attempt that took too long.
+var errAttemptTimeout = fmt.Errorf("attempt timeout: %w", context.DeadlineExceeded)
+
+// checkProxy returns an error if a proxy refuses a connection. net/http's own names neither
+// the proxy nor its status code.
+func checkProxy(_ context.Context, proxy *url.URL, _ *http.Request, resp *http.Response) error {
+	if resp.StatusCode == http.StatusOK {
+		return nil
+	}
+	err := fmt.Errorf("proxy %s refused the connection: %d %s", proxy.Host, resp.StatusCode, http.StatusText(resp.StatusCode))
+	if resp.StatusCode < 500 {
+		return &permanentError{err}
+	}
+	return err
 }
 
 // maxConns is the maximum number of connections of the default transport, idle or in use.
@@ -222,6 +245,9 @@ func newTransport(timeout time.Duration, roots *x509.CertPool, skipVerify bool) 
 	// An HTTP/2 connection that silently stopped carrying bytes must not outlast an attempt.
 	ping := min(max(timeout/3, time.Second), 10*time.Second)
 	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: ping, PingTimeout: ping / 2}
+	if t.OnProxyConnectResponse == nil {
+		t.OnProxyConnectResponse = checkProxy
+	}
 	if roots != nil || skipVerify {
 		if t.TLSClientConfig == nil {
 			t.TLSClientConfig = &tls.Config{}
