@@ -91,12 +91,21 @@ func newStallingClient(t *testing.T, op operation, start string, opts ...palette
 	}, append(opts, palette.WithBaseURL("http://127.0.0.1/prefix"))...)
 }
 
+// sharedTransport is a transport of the caller that others use as well.
+type sharedTransport struct {
+	http.RoundTripper
+
+	t *testing.T
+}
+
+func (rt sharedTransport) CloseIdleConnections() { rt.t.Error("idle connections were closed") }
+
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
-	stall := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+	stall := sharedTransport{t: t, RoundTripper: roundTripFunc(func(req *http.Request) (*http.Response, error) {
 		<-req.Context().Done()
 		return nil, req.Context().Err()
-	})
+	})}
 	for name, opt := range map[string]palette.Option{
 		"WithTimeout": palette.WithTimeout(5 * time.Second),
 		"http.Client": palette.WithHTTPClient(&http.Client{Transport: stall, Timeout: 5 * time.Second}),
@@ -346,9 +355,9 @@ func TestConnectionsAreLimitedAndReused(t *testing.T) {
 					}
 					<-enough
 				}
-				http.Error(w, "text", 403)
+				http.Error(w, "text", http.StatusForbidden)
 			}))
-			client := newNetworkClient(t, server)
+			client := newNetworkClient(t, server, palette.WithMaxRetries(0))
 			require.Error(t, client.APIKeys.Delete(t.Context(), testUID)) // over HTTP/2, this connection is enough
 
 			for range 10 {

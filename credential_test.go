@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
+	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 )
 
 // validKeys are API keys with several lengths and alphabets, which are not documented.
@@ -204,4 +209,275 @@ func TestClientWithAPIKey(t *testing.T) {
 	assert.Equal(t, []string{"other-key ", "other-key ", " a-token"}, sent)
 	assert.Equal(t, testBaseURL, derived.BaseURL())
 	assert.Equal(t, 1, wrapped)
+}
+
+// writeFile replaces a file by renaming another, as secret managers do.
+func writeFile(t *testing.T, path, content string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path+".new", []byte(content), 0o600))
+	require.NoError(t, os.Rename(path+".new", path))
+}
+
+// sentKeys returns the credentials of the requests that were sent.
+func sentKeys(m *mock) []string {
+	var keys []string
+	for _, req := range m.requests() {
+		keys = append(keys, req.Header.Get("ApiKey"))
+	}
+	return keys
+}
+
+func TestAPIKeyFileIsReadBeforeEachAttempt(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "key")
+	writeFile(t, path, " first-key \r\n")
+	m := newMock(t, respond(200, testKeyJSON), respond(200, testKeyJSON), respond(200, testKeyJSON), respond(200, testKeyJSON))
+	client := newFileClient(t, m, path)
+
+	require.NoError(t, getKey(t, client))
+	writeFile(t, path, "second-key\n")
+	require.NoError(t, getKey(t, client))
+	writeFile(t, path, "")
+	require.NoError(t, getKey(t, client), "empty for a moment")
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, getKey(t, client), "missing for a moment")
+
+	assert.Equal(t, []string{"first-key", "second-key", "second-key", "second-key"}, sentKeys(m))
+}
+
+func newFileClient(t *testing.T, rt http.RoundTripper, path string) *palette.Client {
+	t.Helper()
+	client, err := palette.NewClient(palette.WithAPIKeyFile(path), palette.WithBaseURL(testBaseURL),
+		palette.WithHTTPClient(&http.Client{Transport: rt}), palette.WithMaxRetries(0))
+	require.NoError(t, err)
+	return client
+}
+
+func TestInvalidAPIKeyFile(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, content, want string }{
+		{"empty", "\n", "the credential is empty"},
+		{"two lines", "first-key\nsecond-key\n", "the credential contains white space"},
+		{"JWT", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln\n", "the API key is a JWT: use WithAuthToken"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "key")
+			writeFile(t, path, tt.content)
+
+			_, err := palette.NewClient(palette.WithAPIKeyFile(path))
+
+			require.ErrorIs(t, err, palette.ErrInvalidArgument)
+			require.ErrorContains(t, err, "WithAPIKeyFile is invalid: credential: file "+path+": "+tt.want)
+		})
+		t.Run(tt.name+" later", func(t *testing.T) {
+			t.Parallel()
+			if tt.name == "empty" {
+				return // the client uses the last valid key
+			}
+			path := filepath.Join(t.TempDir(), "key")
+			writeFile(t, path, "first-key")
+			client := newFileClient(t, newMock(t), path)
+			writeFile(t, path, tt.content)
+
+			require.ErrorContains(t, getKey(t, client), tt.want)
+		})
+	}
+
+	t.Run("missing", func(t *testing.T) {
+		t.Parallel()
+		_, err := palette.NewClient(palette.WithAPIKeyFile(filepath.Join(t.TempDir(), "key")))
+
+		require.ErrorIs(t, err, os.ErrNotExist)
+	})
+}
+
+func TestJWTAsAPIKeyIsInvalid(t *testing.T) {
+	t.Parallel()
+	const jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
+
+	_, err := palette.NewClient(palette.WithAPIKey(jwt))
+
+	require.EqualError(t, err, "palette: NewClient: invalid argument: WithAPIKey is invalid: "+
+		"the API key is a JWT: use WithAuthToken, WithAuthTokenFunc or PALETTE_AUTH_TOKEN")
+	_, err = palette.NewClient(palette.WithAuthToken(jwt))
+	require.NoError(t, err)
+	_, err = palette.NewClient(palette.WithAPIKey("eyJ-looks-like-one"))
+	require.NoError(t, err)
+}
+
+func TestAuthTokenFuncIsCalledBeforeEachAttempt(t *testing.T) {
+	t.Parallel()
+	n := 0
+	tokens := []string{"first-token", "second-token"}
+	m := newMock(t, respondError(503, "", ""), respond(200, testKeyJSON))
+	client, err := palette.NewClient(append(withFastRetries(1),
+		palette.WithAuthTokenFunc(func(context.Context) (string, error) { n++; return tokens[n-1], nil }),
+		palette.WithBaseURL(testBaseURL), palette.WithHTTPClient(&http.Client{Transport: m}))...)
+	require.NoError(t, err)
+
+	require.NoError(t, getKey(t, client))
+
+	var sent []string
+	for _, req := range m.requests() {
+		assert.Empty(t, req.Header.Get("ApiKey"))
+		sent = append(sent, req.Header.Get("Authorization"))
+	}
+	assert.Equal(t, tokens, sent)
+}
+
+// A 401 did no work, so every operation is retried if the key has changed in the meantime.
+func TestCallIsRetriedOnceWithChangedKeyAfterUnauthorized(t *testing.T) {
+	t.Parallel()
+	for _, op := range operations() {
+		t.Run(op.name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "key")
+			writeFile(t, path, "old-key")
+			m := newMock(t, func(req *http.Request) (*http.Response, error) {
+				writeFile(t, path, "new-key")
+				return respondError(401, "UnAuthorizedAccess", "no")(req)
+			}, op.succeed())
+
+			_, err := op.call(t.Context(), newFileClient(t, m, path).APIKeys)
+
+			require.NoError(t, err)
+			assert.Equal(t, []string{"old-key", "new-key"}, sentKeys(m))
+		})
+	}
+}
+
+func TestUnknownKeyThatPaletteReportsAsNotFoundCountsAsUnauthorized(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "key")
+	writeFile(t, path, "old-key-4711")
+	m := newMock(t, func(req *http.Request) (*http.Response, error) {
+		writeFile(t, path, "new-key-4711")
+		return respondError(404, "ResourceNotFound", "the key old-key-4711 was not found")(req)
+	}, respond(204, ""))
+
+	require.NoError(t, newFileClient(t, m, path).APIKeys.Delete(t.Context(), testUID))
+
+	assert.Equal(t, []string{"old-key-4711", "new-key-4711"}, sentKeys(m))
+}
+
+func TestWrongKeyCostsOneRequest(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "key")
+	writeFile(t, path, "wrong-key")
+	m := newMock(t, respondError(401, "UnAuthorizedAccess", "no"))
+
+	require.ErrorIs(t, getKey(t, newFileClient(t, m, path)), palette.ErrUnauthorized)
+	assert.Len(t, m.requests(), 1)
+}
+
+func TestKeyThatChangesTwiceIsTriedTwice(t *testing.T) {
+	t.Parallel()
+	var n atomic.Int64
+	m := newMock(t, respondError(401, "UnAuthorizedAccess", "no"), respondError(401, "UnAuthorizedAccess", "no"))
+	client, err := palette.NewClient(
+		palette.WithAPIKeyFunc(func(context.Context) (string, error) { return string('a' + rune(n.Add(1))), nil }),
+		palette.WithBaseURL(testBaseURL), palette.WithHTTPClient(&http.Client{Transport: m}))
+	require.NoError(t, err)
+
+	require.ErrorIs(t, getKey(t, client), palette.ErrUnauthorized)
+	assert.Len(t, m.requests(), 2)
+}
+
+// 32 goroutines list keys while the key is replaced 50 times. Each old key stops working at
+// once. A call never overlaps with more than one replacement.
+func TestNoCallFailsWhileTheKeyIsReplaced(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "key")
+	var current atomic.Value
+	for _, tt := range []struct {
+		name   string
+		option palette.Option
+		store  func(key string)
+	}{
+		{
+			"WithAPIKeyFile", palette.WithAPIKeyFile(path),
+			func(key string) { writeFile(t, path, key) },
+		},
+		{
+			"WithAPIKeyFunc", palette.WithAPIKeyFunc(func(context.Context) (string, error) { return current.Load().(string), nil }),
+			func(key string) { current.Store(key) },
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			server := palettetest.NewServer(palettetest.WithKeyLimit(0))
+			t.Cleanup(server.Close)
+			uid, key := server.AddKey(palettetest.Key{Name: "client", Active: true})
+			tt.store(key)
+			client, err := palette.NewClient(tt.option, palette.WithBaseURL(server.URL), palette.WithoutRateLimit())
+			require.NoError(t, err)
+			admin, err := palette.NewClient(palette.WithAPIKey(server.APIKey), palette.WithBaseURL(server.URL), palette.WithoutRateLimit())
+			require.NoError(t, err)
+
+			failed := listWhile(t, client, 32, func(everyoneHasCalled func()) {
+				for range 50 {
+					created, err := admin.APIKeys.Create(t.Context(), palette.CreateAPIKeyRequest{Metadata: palette.ObjectMetaInput{Name: "client"}})
+					require.NoError(t, err)
+					tt.store(created.APIKey.Reveal())
+					require.NoError(t, admin.APIKeys.Delete(t.Context(), uid))
+					uid = created.UID
+					everyoneHasCalled()
+				}
+			})
+
+			assert.Zero(t, failed)
+		})
+	}
+}
+
+// listWhile lists keys in n goroutines while work runs, and returns the number of failed
+// calls. everyoneHasCalled waits until every goroutine has completed a call that started
+// after everyoneHasCalled was called.
+func listWhile(t *testing.T, client *palette.Client, n int, work func(everyoneHasCalled func())) (failed int64) {
+	t.Helper()
+	var (
+		mu    sync.Mutex
+		cond  = sync.NewCond(&mu)
+		round = 1
+		seen  = make([]int, n) // by goroutine: the round in which its last completed call started
+		stop  bool
+		wg    sync.WaitGroup
+	)
+	for i := range n {
+		wg.Go(func() {
+			for {
+				mu.Lock()
+				started, stopped := round, stop
+				mu.Unlock()
+				if stopped {
+					return
+				}
+				_, err := client.APIKeys.List(t.Context())
+				mu.Lock()
+				if err != nil {
+					failed++
+					t.Log(err)
+				}
+				seen[i] = started
+				cond.Broadcast()
+				mu.Unlock()
+			}
+		})
+	}
+	work(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		round++
+		for i := range seen {
+			for seen[i] < round {
+				cond.Wait()
+			}
+		}
+	})
+	mu.Lock()
+	stop = true
+	mu.Unlock()
+	wg.Wait()
+	return failed
 }

@@ -53,11 +53,7 @@ func TestRetryOnStatus(t *testing.T) {
 		{status: 401, others: 1, create: 1, class: palette.ErrUnauthorized},
 		{status: 403, others: 1, create: 1, class: palette.ErrForbidden},
 		{status: 404, others: 1, create: 1, class: palette.ErrNotFound},
-		{status: 408, others: 1, create: 1},
-		{status: 409, others: 1, create: 1, class: palette.ErrConflict},
-		{status: 422, others: 1, create: 1, class: palette.ErrBadRequest},
 		{status: 429, others: 4, create: 4, class: palette.ErrRateLimited},
-		{status: 499, others: 1, create: 1},
 		{status: 500, others: 1, create: 1, unknown: true, class: palette.ErrServer},
 		{status: 502, others: 4, create: 1, unknown: true, class: palette.ErrServer},
 		{status: 503, others: 4, create: 1, unknown: true, class: palette.ErrServer},
@@ -269,14 +265,15 @@ func TestNotFoundAfterARetry(t *testing.T) {
 func TestDefaultRetries(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMock(t, slices.Repeat([]httpmock.Responder{busy(503)}, 4)...)
-		start := time.Now()
+		for range 100 { // because of the jitter
+			start := time.Now()
 
-		err := getKey(t, newDefaultClient(t, m))
+			err := getKey(t, newDefaultClient(t, roundTripFunc(busy(503))))
 
-		require.EqualError(t, err, "palette: apiKeys.get: 503 Busy: text (host palette.test, ref ref-1, 4 attempts)")
-		assert.GreaterOrEqual(t, time.Since(start), (500+1000+2000)*time.Millisecond)
-		assert.LessOrEqual(t, time.Since(start), (1000+2000+4000)*time.Millisecond)
+			require.EqualError(t, err, "palette: apiKeys.get: 503 Busy: text (host palette.test, ref ref-1, 4 attempts)")
+			require.GreaterOrEqual(t, time.Since(start), (500+1000+2000)*time.Millisecond)
+			require.LessOrEqual(t, time.Since(start), (1000+2000+4000)*time.Millisecond)
+		}
 	})
 }
 
@@ -374,9 +371,7 @@ func TestRetryAfterIsAMinimum(t *testing.T) {
 		{name: "less than the backoff", header: "1", low: 2 * s, high: 4 * s},
 		{name: "empty", header: "", low: 2 * s, high: 4 * s},
 		{name: "past", header: "Fri, 31 Dec 1999 23:00:00 GMT", low: 2 * s, high: 4 * s},
-		{name: "distant past", header: "Mon, 01 Jan 0001 00:00:00 GMT", low: 2 * s, high: 4 * s},
 		{name: "negative", header: "-9", low: 2 * s, high: 4 * s},
-		{name: "digit of another script", header: "٩", low: 2 * s, high: 4 * s},
 		{name: "RFC 3339", header: "2000-01-01T00:00:09Z", low: 2 * s, high: 4 * s},
 	} {
 		for _, status := range []int{429, 503} {

@@ -1,0 +1,134 @@
+package palette_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"time"
+
+	palette "github.com/seed-804bd3b7/palette-apikeys-go"
+	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
+)
+
+// startPalette returns a client of an in-memory Palette. A program uses NewClient(WithEnv()).
+func startPalette() (*palette.Client, *palettetest.Server) {
+	server := palettetest.NewServer()
+	client, err := palette.NewClient(palette.WithBaseURL(server.URL), palette.WithAPIKey(server.APIKey))
+	if err != nil {
+		log.Fatal(err)
+	}
+	return client, server
+}
+
+func ExampleAPIKeysService_Create() {
+	client, server := startPalette()
+	defer server.Close()
+
+	created, err := client.APIKeys.Create(context.Background(), palette.CreateAPIKeyRequest{
+		Metadata: palette.ObjectMetaInput{
+			Name:        "ci",
+			Annotations: map[string]string{palette.AnnotationDescription: "builds"},
+		},
+		Spec: palette.APIKeyCreateSpec{Expiry: time.Now().AddDate(0, 0, 30)},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(created.APIKey)                             // a Secret does not show its value
+	fmt.Println(len(created.APIKey.Reveal()), "characters") // store it now: Palette does not return it again
+	// Output:
+	// [REDACTED]
+	// 44 characters
+}
+
+func ExampleAPIKeysService_All() {
+	client, server := startPalette()
+	defer server.Close()
+	server.AddKey(palettetest.Key{Name: "old", Active: true, Expiry: time.Now().AddDate(0, 0, -1)})
+	server.AddKey(palettetest.Key{Name: "new", Active: true, Expiry: time.Now().AddDate(0, 0, 30)})
+
+	for key, err := range client.APIKeys.All(context.Background()) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(key.Metadata.Name, key.Expired(time.Now()))
+	}
+	// Output:
+	// old true
+	// new false
+}
+
+func ExampleAPIKeysService_Update() {
+	client, server := startPalette()
+	defer server.Close()
+	uid, _ := server.AddKey(palettetest.Key{Name: "ci", Active: true, Labels: map[string]string{"team": "build"}})
+
+	key, err := client.APIKeys.Get(context.Background(), uid)
+	if err != nil {
+		log.Fatal(err)
+	}
+	req := key.UpdateRequest() // everything, because an update replaces everything
+	req.Metadata.Annotations[palette.AnnotationDescription] = "nightly builds"
+	if err := client.APIKeys.Update(context.Background(), uid, req); err != nil {
+		log.Fatal(err)
+	}
+
+	key, err = client.APIKeys.Get(context.Background(), uid)
+	fmt.Println(key.Metadata.Description(), key.Metadata.Labels, err)
+	// Output: nightly builds map[team:build] <nil>
+}
+
+func ExampleAPIError() {
+	client, server := startPalette()
+	defer server.Close()
+
+	_, err := client.APIKeys.Get(context.Background(), "66e844c44bab2337f20c7471")
+	if errors.Is(err, palette.ErrNotFound) {
+		fmt.Println("the key does not exist")
+	}
+	if apiErr, ok := errors.AsType[*palette.APIError](err); ok {
+		fmt.Println(apiErr.StatusCode, apiErr.Code)
+	}
+	// Output:
+	// the key does not exist
+	// 404 ResourceNotFound
+}
+
+// The response of a create is lost after the work was done.
+func ExampleAPIKeysService_FindByName() {
+	client, server := startPalette()
+	defer server.Close()
+	server.Inject(palettetest.Fault{Method: http.MethodPost, Status: http.StatusBadGateway, After: true})
+	ctx := context.Background()
+
+	_, err := client.APIKeys.Create(ctx, palette.CreateAPIKeyRequest{Metadata: palette.ObjectMetaInput{Name: "ci"}})
+	if errors.Is(err, palette.ErrOutcomeUnknown) {
+		keys, err := client.APIKeys.FindByName(ctx, "ci")
+		if err != nil {
+			log.Fatal(err)
+		}
+		for _, key := range keys { // nobody has the value
+			fmt.Println("deleting", key.Metadata.Name, client.APIKeys.Delete(ctx, key.Metadata.UID))
+		}
+	}
+	// Output: deleting ci <nil>
+}
+
+func ExampleClient_WithAPIKey() {
+	client, server := startPalette()
+	defer server.Close()
+	uid, value := server.AddKey(palettetest.Key{Name: "ci", Active: true})
+
+	derived, err := client.WithAPIKey(value) // the same options and connections
+	if err != nil {
+		log.Fatal(err)
+	}
+	key, err := derived.APIKeys.Get(context.Background(), uid)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(key.Metadata.Name, "works:", key.Status.IsActive)
+	// Output: ci works: true
+}
