@@ -12,7 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -106,15 +105,4 @@ func blockSource(t *testing.T, line int, block string) string {
 		code = spec + code
 	}
 	return header + code
-}
-
-// Resty is an implementation detail.
-func TestRestyIsNotPartOfTheAPI(t *testing.T) {
-	t.Parallel()
-
-	documentation, err := exec.CommandContext(t.Context(), "go", "doc", "-all", ".").CombinedOutput()
-
-	require.NoError(t, err, "%s", documentation)
-	require.Contains(t, string(documentation), "func NewClient(opts ...Option) (*Client, error)")
-	assert.Empty(t, regexp.MustCompile(`.*\bresty\.\w.*`).FindAllString(string(documentation), -1))
 }

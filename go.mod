@@ -6,11 +6,8 @@ require (
 	github.com/go-resty/resty/v2 v2.17.2
 	github.com/jarcoal/httpmock v1.4.2
 	github.com/stretchr/testify v1.12.1
-	golang.org/x/net v0.62.0 // above what resty asks for, too: scanners flag its old pin
+	golang.org/x/net v0.62.0 // indirect; above what resty asks for, too: scanners flag its old pin
 	golang.org/x/time v0.16.0
 )
 
-require (
-	go.yaml.in/yaml/v3 v3.0.6 // indirect
-	golang.org/x/text v0.44.0 // indirect
-)
+require go.yaml.in/yaml/v3 v3.0.6 // indirect
