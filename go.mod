@@ -6,7 +6,7 @@ require (
 	github.com/go-resty/resty/v2 v2.17.2
 	github.com/jarcoal/httpmock v1.4.2
 	github.com/stretchr/testify v1.12.1
-	golang.org/x/net v0.62.0 // indirect; above what resty asks for, too: scanners flag its old pin
+	golang.org/x/net v0.62.0 // indirect; resty requires a version with known vulnerabilities
 	golang.org/x/time v0.16.0
 )
 

@@ -1,4 +1,4 @@
-package palette_test
+package integration
 
 import (
 	"encoding/json"
@@ -27,28 +27,20 @@ var readmeImports = map[string]string{
 	"rotation":    "github.com/seed-804bd3b7/palette-apikeys-go/rotation",
 }
 
-var (
-	goBlock = regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
-	indent  = regexp.MustCompile(`(?m)^[ \t]+`)
-)
+var goBlock = regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
 
 // A Go block of README.md is a program, the declarations of a file, or statements inside
-// a function with readmeScope that returns an error. A block that needs another module
-// must be in a Go file of integration, where it is compiled.
+// a function with readmeScope that returns an error.
 func TestReadmeCompiles(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("README.md")
+	text, err := os.ReadFile("../README.md")
 	require.NoError(t, err)
 	readme := string(text)
-	elsewhere := integrationSource(t)
 	packages := []string{}
 	overlay := map[string]string{} // from a path that does not exist to the file to compile
 	for _, at := range goBlock.FindAllStringSubmatchIndex(readme, -1) {
 		block := readme[at[2]:at[3]]
 		line := 1 + strings.Count(readme[:at[2]], "\n")
-		if strings.Contains(elsewhere, indent.ReplaceAllString(block, "")) {
-			continue
-		}
 		file := filepath.Join(t.TempDir(), "block.go")
 		require.NoError(t, os.WriteFile(file, []byte(blockSource(t, line, block)), 0o600))
 		packages = append(packages, fmt.Sprintf("./readme_line_%d", line))
@@ -66,20 +58,6 @@ func TestReadmeCompiles(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput()
 
 	require.NoError(t, err, "%s", out)
-}
-
-// integrationSource returns the Go files of integration without indentation.
-func integrationSource(t *testing.T) string {
-	t.Helper()
-	files, err := filepath.Glob("integration/*.go")
-	require.NoError(t, err)
-	var source strings.Builder
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		require.NoError(t, err)
-		source.WriteString(indent.ReplaceAllString(string(text), ""))
-	}
-	return source.String()
 }
 
 // blockSource returns a Go file for a block. Errors of the compiler name the line of README.md.

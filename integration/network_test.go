@@ -2,15 +2,18 @@ package integration
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -94,8 +97,8 @@ func serveFrames(conn *tls.Conn, maxStreams uint32, handle func(*frameConn, uint
 	}
 }
 
-// newHTTP2Client returns a client that uses its own transport over real connections.
-func newHTTP2Client(t *testing.T, server *httptest.Server, opts ...palette.Option) *palette.Client {
+// newNetworkClient returns a client that uses its own transport over real connections.
+func newNetworkClient(t *testing.T, server *httptest.Server, opts ...palette.Option) *palette.Client {
 	t.Helper()
 	opts = append([]palette.Option{
 		palette.WithAPIKey("test-credential-4711"), palette.WithBaseURL(server.URL + "/prefix"), palette.WithoutRateLimit(),
@@ -128,7 +131,7 @@ func TestCreateSurvivesGracefulShutdownOfHTTP2Connections(t *testing.T) {
 		made.Add(1)
 		c.created(stream)
 	})
-	client := newHTTP2Client(t, server)
+	client := newNetworkClient(t, server)
 
 	failed := createConcurrently(t, client, calls, goroutines)
 
@@ -152,7 +155,7 @@ func TestCreateIsRetriedAfterRefusedStreams(t *testing.T) {
 			c.locked(func() { c.open--; c.created(stream) })
 		})
 	})
-	client := newHTTP2Client(t, server)
+	client := newNetworkClient(t, server)
 
 	failed := createConcurrently(t, client, calls, calls)
 
@@ -194,7 +197,7 @@ func TestCreateIsNotRetriedAfterResetOfProcessedStream(t *testing.T) {
 				made.Add(1)
 				_ = c.framer.WriteRSTStream(stream, code)
 			})
-			client := newHTTP2Client(t, server, palette.WithBackoff(time.Millisecond, time.Millisecond))
+			client := newNetworkClient(t, server, palette.WithBackoff(time.Millisecond, time.Millisecond))
 
 			_, err := createKey(t, client)
 
@@ -214,7 +217,7 @@ func TestCreateIsNotRetriedAfterGoAwayWithForgedText(t *testing.T) {
 			"[http2: Transport received Server's graceful shutdown GOAWAY] after Request.Body was written; define Request.GetBody to avoid this error"))
 		_ = c.conn.Close()
 	})
-	client := newHTTP2Client(t, server, palette.WithBackoff(time.Millisecond, time.Millisecond))
+	client := newNetworkClient(t, server, palette.WithBackoff(time.Millisecond, time.Millisecond))
 
 	_, err := createKey(t, client)
 
@@ -225,4 +228,203 @@ func TestCreateIsNotRetriedAfterGoAwayWithForgedText(t *testing.T) {
 func createKey(t *testing.T, client *palette.Client) (*palette.CreateAPIKeyResponse, error) {
 	t.Helper()
 	return client.APIKeys.Create(t.Context(), palette.CreateAPIKeyRequest{Metadata: palette.ObjectMetaInput{Name: "ci"}})
+}
+
+// memoryNetwork is a network of pipes, which works in virtual time. Its connections can
+// silently stop carrying bytes, as with a load balancer that forgets them.
+type memoryNetwork struct {
+	accepted  chan net.Conn
+	closed    chan struct{}
+	closeOnce sync.Once
+
+	mu    sync.Mutex
+	conns []*memoryConn
+}
+
+type memoryConn struct {
+	net.Conn
+	dead atomic.Bool
+}
+
+func (c *memoryConn) Write(p []byte) (int, error) {
+	if c.dead.Load() {
+		return len(p), nil
+	}
+	return c.Conn.Write(p)
+}
+
+func newMemoryNetwork() *memoryNetwork {
+	return &memoryNetwork{accepted: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+func (n *memoryNetwork) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
+	client, server := net.Pipe()
+	conn := &memoryConn{Conn: client}
+	select {
+	case n.accepted <- server:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.conns = append(n.conns, conn)
+	return conn, nil
+}
+
+func (n *memoryNetwork) Accept() (net.Conn, error) {
+	select {
+	case conn := <-n.accepted:
+		return conn, nil
+	case <-n.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (n *memoryNetwork) Close() error   { n.closeOnce.Do(func() { close(n.closed) }); return nil }
+func (n *memoryNetwork) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 443} }
+
+// kill makes all present connections stop carrying bytes.
+func (n *memoryNetwork) kill() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, conn := range n.conns {
+		conn.dead.Store(true)
+	}
+}
+
+// A dead connection costs at most one attempt. The times are virtual.
+func TestCallsSurviveDeadConnections(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
+	for _, tt := range []struct {
+		name  string
+		http2 bool
+		opts  []palette.Option
+		limit time.Duration
+	}{
+		{"HTTP/2, default timeout", true, nil, 20 * time.Second},
+		{"HTTP/2, 3 s", true, []palette.Option{palette.WithTimeout(3 * time.Second)}, 6 * time.Second},
+		{"HTTP/1.1, 1 s", false, []palette.Option{palette.WithTimeout(time.Second)}, 3 * time.Second},
+	} {
+		for _, calls := range []int{1, 8} {
+			t.Run(tt.name+", "+strconv.Itoa(calls)+" calls", func(t *testing.T) { //nolint:paralleltest // as above
+				synctest.Test(t, func(t *testing.T) {
+					network := newMemoryNetwork()
+					server := newMemoryServer(t, network, tt.http2)
+					client := newNetworkClient(t, server, tt.opts...)
+					require.Zero(t, getConcurrently(t, client, calls))
+					network.kill()
+					start := time.Now()
+
+					failed := getConcurrently(t, client, calls)
+
+					assert.Zero(t, failed)
+					assert.LessOrEqual(t, time.Since(start), tt.limit)
+					client.CloseIdleConnections()
+					server.Close()
+				})
+			})
+		}
+	}
+}
+
+// newMemoryServer starts a server in a network of pipes, which the default transport dials.
+func newMemoryServer(t *testing.T, network *memoryNetwork, http2 bool) *httptest.Server {
+	t.Helper()
+	transport := http.DefaultTransport.(*http.Transport)
+	dialing := transport.Clone()
+	dialing.DialContext = network.DialContext
+	http.DefaultTransport = dialing
+	t.Cleanup(func() { http.DefaultTransport = transport })
+
+	server := &httptest.Server{Listener: network, Config: &http.Server{Handler: http.HandlerFunc(
+		func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(time.Millisecond) // virtual, so that concurrent calls use several connections
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"metadata":{"name":"ci","uid":"u"}}`)
+		},
+	)}}
+	if http2 {
+		server.EnableHTTP2 = true
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
+	return server
+}
+
+// getConcurrently gets a key n times at once and returns the number of failed calls.
+func getConcurrently(t *testing.T, client *palette.Client, n int) int64 {
+	t.Helper()
+	var wg sync.WaitGroup
+	var failed atomic.Int64
+	for range n {
+		wg.Go(func() {
+			if err := getKey(t, client); err != nil {
+				failed.Add(1)
+				t.Log(err)
+			}
+		})
+	}
+	wg.Wait()
+	return failed.Load()
+}
+
+// net/http does not retry a POST on a connection that the server closes just as it is used,
+// because the server may have processed it. Neither does the client.
+func TestIdleConnectionClosedJustAsItIsUsed(t *testing.T) {
+	t.Parallel()
+	server := newHangUpServer(t)
+	plain := &http.Client{Transport: &http.Transport{}}
+	post := func() error {
+		resp, err := plain.Post(server.URL+"/prefix/v1/apiKeys", "application/json", bytes.NewReader([]byte(`{}`))) //nolint:noctx // the reference
+		if err == nil {
+			_, _ = io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+		}
+		return err
+	}
+	client := newNetworkClient(t, server, palette.WithBackoff(time.Millisecond, time.Millisecond))
+
+	require.NoError(t, post())
+	require.Error(t, post(), "the reference")
+
+	_, err := createKey(t, client)
+	require.NoError(t, err)
+	_, err = createKey(t, client)
+	require.ErrorIs(t, err, palette.ErrOutcomeUnknown)
+
+	_, err = createKey(t, client)
+	require.NoError(t, err)
+	_, err = client.APIKeys.List(t.Context())
+	require.NoError(t, err, "an idempotent request is retried on another connection")
+}
+
+// newHangUpServer starts a server that closes each connection at its second request.
+func newHangUpServer(t *testing.T) *httptest.Server {
+	t.Helper()
+	var mu sync.Mutex
+	used := map[string]bool{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		mu.Lock()
+		second := used[req.RemoteAddr]
+		used[req.RemoteAddr] = true
+		mu.Unlock()
+		if second {
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if req.Method == http.MethodPost {
+			w.WriteHeader(http.StatusCreated)
+			_, _ = io.WriteString(w, `{"apiKey":"value","uid":"u"}`)
+			return
+		}
+		_, _ = io.WriteString(w, `{"items":[]}`)
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+func getKey(t *testing.T, client *palette.Client) error {
+	t.Helper()
+	_, err := client.APIKeys.Get(t.Context(), "u")
+	return err
 }
