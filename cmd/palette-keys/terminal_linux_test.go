@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// openTerminal returns the two ends of a pseudoterminal.
+func openTerminal(t *testing.T) (user, terminal *os.File) {
+	t.Helper()
+	user, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = user.Close() })
+	var unlock, number int32
+	for request, argument := range map[uintptr]*int32{syscall.TIOCSPTLCK: &unlock, syscall.TIOCGPTN: &number} {
+		_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, user.Fd(), request, uintptr(unsafe.Pointer(argument)))
+		require.Zero(t, errno)
+	}
+	terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = terminal.Close() })
+	return user, terminal
+}
+
+func TestOffboardAsksOnATerminal(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		input      string
+		code, left int
+	}{
+		"yes":       {"yes\n", 0, 1},
+		"no":        {"no\n", 1, 3},
+		"end":       {"\x04", 2, 3},
+		"interrupt": {"", 130, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := newOffboarding(t)
+			user, terminal := openTerminal(t)
+			cmd := newTool(t, environment(server), "offboard", alice)
+			cmd.Stdin = terminal
+			tool := start(t, cmd)
+			tool.waitFor(t, "Type yes: ")
+
+			if tt.input == "" {
+				require.NoError(t, cmd.Process.Signal(os.Interrupt))
+			}
+			_, err := user.WriteString(tt.input)
+			require.NoError(t, err)
+			output, code := tool.wait(t)
+
+			assert.Equal(t, tt.code, code)
+			assert.Equal(t, tt.code != 0, strings.Contains(output, "nothing was changed"), output)
+			assert.Len(t, server.Keys(), tt.left)
+		})
+	}
+}
