@@ -70,9 +70,13 @@ type commandStore struct {
 	saved palette.Secret // in this run
 }
 
-// Load returns what the load command prints or, without one, what was saved in this run.
+// Load returns what the load command prints. Without one, it returns what was saved in this
+// run; what earlier runs saved is not known.
 func (s *commandStore) Load(ctx context.Context) (palette.Secret, error) {
-	if s.load == "" {
+	switch {
+	case s.load == "" && s.saved.IsZero():
+		return palette.Secret{}, errors.ErrUnsupported
+	case s.load == "":
 		return s.saved, nil
 	}
 	var stdout bytes.Buffer

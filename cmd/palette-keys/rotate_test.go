@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 )
 
@@ -151,4 +153,18 @@ func TestInterruptedRotateIsFinishedByTheNextRun(t *testing.T) {
 	require.Zero(t, second.code, second.stderr)
 	assert.Len(t, server.Keys(), 1)
 	requireWorks(t, server, readFile(t, file))
+}
+
+// A store that cannot be read is not an empty one: rotation would delete keys that it holds.
+func TestStoreWithoutLoadCommandIsNotEmpty(t *testing.T) {
+	t.Parallel()
+	store := &commandStore{save: []string{"cat"}}
+
+	_, err := store.Load(t.Context())
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+
+	require.NoError(t, store.Save(t.Context(), palette.NewSecret("value")))
+	saved, err := store.Load(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, palette.NewSecret("value"), saved)
 }
