@@ -22,7 +22,7 @@ import (
 
 // validKeys are API keys with several lengths and alphabets, which are not documented.
 var validKeys = []string{
-	"k",
+	"v1", // is in the path of every request
 	"0123456789abcdefABCDEF9876543210",
 	"q83vEjRWeJq83vEjRWeJq83vEjRWeJ+/q83vEjRWeA8=",
 	`Qz7+k/4(x.*)[y]^$|w{2}\J"t&<'>=%20~`,

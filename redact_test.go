@@ -121,10 +121,10 @@ func TestRedactedTransportErrorIsNotWrapped(t *testing.T) {
 
 func TestCredentialIsInNoErrorLogOrKeptRequest(t *testing.T) {
 	t.Parallel()
-	body := strings.ReplaceAll(`{"code":"Code","message":"KEY","details":["KEY"],"apiKey":"KEY","items":"KEY"}`, "KEY", plainKey)
+	body := strings.ReplaceAll(`{"code":"Code","message":"KEY","details":["KEY"],"items":[{"metadata":{"uid":"KEY"},"spec":7}]}`, "KEY", plainKey)
 	header := http.Header{"Content-Type": {"application/json"}, "Location": {"/" + plainKey}, "Retry-After": {plainKey}}
 	for _, op := range operations() {
-		for _, status := range []int{201, 202, 302, 400, 401, 404, 429, 500, 503} {
+		for _, status := range []int{200, 201, 202, 302, 400, 401, 404, 429, 500, 503} {
 			t.Run(op.name+" "+strconv.Itoa(status), func(t *testing.T) {
 				t.Parallel()
 				var log bytes.Buffer
