@@ -113,8 +113,8 @@
 // The limiter adapts to the server. A 429, or a 503 that is not from Palette, pauses all
 // calls for the Retry-After duration, at most the maximum backoff, and halves the rate, but
 // not below a tenth; there are no bursts until the full rate is back. Successes raise the
-// rate by 5 % of the full rate per second. Retries after a 429 have their own count, four
-// times [WithMaxRetries].
+// rate by 5 % of the full rate per second. Retries after a 429 or a refused HTTP/2 stream
+// have their own count, four times [WithMaxRetries].
 //
 // # Secrets
 //

@@ -1,6 +1,7 @@
 package palette
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/json"
@@ -241,7 +242,7 @@ func (ex *exchange) describeBody(h http.Header, body []byte) string {
 	media := ex.mediaType(h)
 	text := fmt.Sprintf("Content-Type is %q, not JSON", media)
 	if media == "application/json" {
-		text = "the body is invalid JSON"
+		text = "the body is not a JSON object"
 	}
 	if media == "text/plain" {
 		text += ": " + ex.redactor().text(string(body), maxWord)
@@ -251,8 +252,10 @@ func (ex *exchange) describeBody(h http.Header, body []byte) string {
 
 // mediaType returns the media type of a response for an error's text.
 func (ex *exchange) mediaType(h http.Header) string {
-	media, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
-	return ex.redactor().text(media, maxWord)
+	// Redacted first, because ParseMediaType changes the case of letters.
+	text := ex.redactor().text(h.Get("Content-Type"), maxWord)
+	media, _, _ := mime.ParseMediaType(text)
+	return cmp.Or(media, text)
 }
 
 // stringOrNumber returns the text of a JSON string or number, and "" for other values.
@@ -304,8 +307,12 @@ func (ex *exchange) transportError(ctx context.Context, phase string, err error,
 		err = urlErr.Err // the text of a url.Error repeats the URL
 	}
 	ctxErr := contextError(ctx)
-	if ctxErr != nil && !errors.Is(err, ctx.Err()) {
-		err = fmt.Errorf("%w: %w", ctxErr, err) // net/http returns the cause only
+	switch {
+	case ctxErr == nil || errors.Is(err, ctx.Err()):
+	case errors.Is(ctxErr, err): // net/http returns the cause only
+		err = ctxErr
+	default:
+		err = fmt.Errorf("%w: %w", ctxErr, err)
 	}
 	r := ex.redactor()
 	text := "palette: " + ex.op.name + ": " + phase + r.text(ex.describe(ctx, err), maxText) +

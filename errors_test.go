@@ -176,7 +176,7 @@ func TestAPIErrorFields(t *testing.T) {
 		"text":          {respondAs("text/plain; x=y", "no\nupstream\n"), errorTexts{Message: asText + "no upstream"}},
 		"HTML":          {respondAs("text/html", "<p>no"), errorTexts{Message: `Content-Type is "text/html", not JSON`}},
 		"no type":       {respondWith(400, nil, "no"), errorTexts{Message: `Content-Type is "", not JSON`}},
-		"cut JSON":      {respond(400, `{"code":"Oops","mess`), errorTexts{Message: "the body is invalid JSON"}},
+		"cut JSON":      {respond(400, `{"code":"Oops","mess`), errorTexts{Message: "the body is not a JSON object"}},
 		"limits": {
 			respond(400, `{"code":"`+n(200)+`","message":"`+n(500)+`","ref":"`+n(200)+`"}`),
 			errorTexts{Code: n(200), Message: n(500), Ref: n(200)},

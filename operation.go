@@ -39,6 +39,7 @@ func (op operation) doneIfNotFound(o outcome) bool {
 type outcome struct {
 	err            error // nil: success
 	maybeProcessed bool  // the server may have processed the request
+	refused        bool  // an HTTP/2 server promised not to have processed the request
 	permanent      bool  // a retry would fail in the same way
 	status         int   // 0 if there was no complete response
 	retryAfter     time.Duration

@@ -98,7 +98,7 @@ func TestMediaType(t *testing.T) {
 		{"text/plain", "text/plain"},
 		{"application/jsonp", "application/jsonp"},
 		{"application/x-ndjson", "application/x-ndjson"},
-		{"application/json, text/html", ""},
+		{"application/json, text/html", "application/json, text/html"},
 	} {
 		t.Run(tt.contentType, func(t *testing.T) {
 			t.Parallel()

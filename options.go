@@ -392,7 +392,10 @@ func parseBaseURL(raw string) (*url.URL, error) {
 	if strings.HasSuffix(u.Path, "/v1") {
 		return nil, errors.New("the path must not end in /v1, which the client adds")
 	}
-	return u, err
+	if _, parseErr := url.Parse(u.String()); err != nil || parseErr != nil { // resty parses it once more
+		return nil, errors.New("it is not a host or URL")
+	}
+	return u, nil
 }
 
 func isLoopback(host string) bool {

@@ -139,9 +139,7 @@ func TestUserAgent(t *testing.T) {
 func TestBaseURL(t *testing.T) {
 	t.Parallel()
 	for want, accepted := range map[string][]string{
-		"https://palette.test": {
-			"palette.test", "palette.test/", "palette.test:", "https://palette.test", "HTTPS://palette.test//",
-		},
+		"https://palette.test":          {"palette.test", "palette.test/", "palette.test:", "HTTPS://palette.test//"},
 		"https://palette.test:8443":     {"palette.test:8443", "https://palette.test:8443"},
 		"https://palette.test/a/b":      {"palette.test/a/b", "https://palette.test/a/b/"},
 		"https://palette.test/a%2Fb":    {"https://palette.test/a%2Fb"},
@@ -182,12 +180,10 @@ func TestInvalidBaseURL(t *testing.T) {
 		"it must not contain a query or fragment": {
 			"palette.test?key=pass-word", "https://palette.test/?", "palette.test/v1#pass-word", "https://palette.test/#",
 		},
-		"the path must not end in /v1, which the client adds": {
-			"palette.test/v1", "https://palette.test/tenant/v1//", "https://palette.test/tenant/%761",
-		},
+		"the path must not end in /v1, which the client adds": {"a.test/v1", "https://a.test/b/v1//", "https://a.test/b/%761"},
 		"it is not a host or URL": {
 			"palette.test:https", "https://[::1", "https://pal ette.test", "palette.test\n", "https://palette.test/\x00",
-			"https://palette.test/%zz", "https://me:pass-word%zz@palette.test",
+			"https://palette.test/%zz", "https://[fe80::1%25eth\xd50]/", "https://me:pass-word%zz@palette.test",
 		},
 	} {
 		for _, raw := range rejected {
@@ -396,8 +392,7 @@ func TestTLSOptionsAndVariables(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			setEnv(t, tt.env)
-			opts := append(tt.opts, palette.WithEnv(), palette.WithAPIKey(testKey), palette.WithBaseURL(srv.URL))
-			client, err := palette.NewClient(opts...)
+			client, err := palette.NewClient(append(tt.opts, palette.WithEnv(), palette.WithAPIKey(testKey), palette.WithBaseURL(srv.URL))...)
 			require.NoError(t, err)
 			defer client.CloseIdleConnections()
 

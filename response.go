@@ -52,8 +52,8 @@ type listMeta struct {
 func (r *listResponse) decode(body []byte) error {
 	r.ListMeta = listMeta{}
 	r.Items = make([]APIKey, 0, len(body)/512) // a key takes some 600 bytes: growing would copy all
-	if unmarshal(body, r) != nil {
-		if err := r.decodeEach(body); err != nil {
+	if err := unmarshal(body, r); err != nil {
+		if err := r.decodeEach(body, err); err != nil {
 			return err
 		}
 	}
@@ -80,10 +80,10 @@ type rawList struct {
 }
 
 // decodeEach decodes the keys of a page one by one. It is slower, but reads more timestamps
-// and names the key that cannot be decoded.
-func (r *listResponse) decodeEach(body []byte) error {
+// and names the key that cannot be decoded. If it is not a key, it returns err.
+func (r *listResponse) decodeEach(body []byte, err error) error {
 	var list rawList
-	if err := unmarshal(body, &list); err != nil {
+	if json.Unmarshal(body, &list) != nil {
 		return err
 	}
 	r.Items, r.ListMeta = nil, list.ListMeta

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -30,16 +29,17 @@ func (op operation) shouldRetry(o outcome) bool {
 	return false
 }
 
-// retryCounter counts the retries of a call. With a rate limiter, retries after a 429 have
-// their own count: several clients behind one address can cause many of them.
-type retryCounter struct{ rateLimited, other int }
+// retryCounter counts the retries of a call. Retries of requests that the server refused
+// have their own count: with a rate limiter, several clients behind one address can cause
+// many 429s, and an HTTP/2 server that ends connections often refuses many streams.
+type retryCounter struct{ refused, other int }
 
 // next counts a retry after o. It returns the number of retries of this kind, and whether
 // there may be so many.
 func (r *retryCounter) next(c *Client, o outcome) (n int, ok bool) {
-	if c.limiter != nil && o.status == http.StatusTooManyRequests {
-		r.rateLimited++
-		return r.rateLimited, r.rateLimited <= 4*c.maxRetries
+	if o.refused || c.limiter != nil && o.status == http.StatusTooManyRequests {
+		r.refused++
+		return r.refused, r.refused <= 4*c.maxRetries
 	}
 	r.other++
 	return r.other, r.other <= c.maxRetries
@@ -104,10 +104,7 @@ func parseRetryAfter(value string, now time.Time) time.Duration {
 	if date, err := http.ParseTime(value); err == nil {
 		return max(0, date.Sub(now))
 	}
-	if strings.Trim(value, "0123456789") != "" {
-		return 0
-	}
-	seconds, _ := strconv.ParseUint(value, 10, 64) // the maximum if it is larger
+	seconds, _ := strconv.ParseUint(value, 10, 64) // 0 if it is invalid, the maximum if it is larger
 	if seconds > uint64(math.MaxInt64/time.Second) {
 		return math.MaxInt64
 	}

@@ -31,6 +31,7 @@ type exchange struct {
 	secret         string       // the credential that was sent
 	location       string       // the target of a redirect
 	maybeProcessed bool         // after a transport error: the server may have processed the request
+	refused        bool         // after a transport error: the server promised not to have processed it
 }
 
 type exchangeKey struct{}
@@ -72,7 +73,8 @@ func (t *bodyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	discard(resp)
 	read := body.seal() // first: nothing may read the body after this decision
-	ex.maybeProcessed = read && ex.roundTrips.Load() > 0 && !isRefused(err)
+	ex.refused = isRefused(err)
+	ex.maybeProcessed = read && ex.roundTrips.Load() > 0 && !ex.refused
 	return nil, err
 }
 
@@ -176,7 +178,7 @@ func (t *credentialTransport) authorize(req *http.Request, ex *exchange) (*http.
 		return nil, &permanentError{errors.New("the uid is the client's own credential")} // proxies log paths
 	}
 	if ex.roundTrips.Add(1) > 1 && !ex.op.idempotent {
-		return nil, &permanentError{errors.New("the transport wrapper sent the request again, which could do its work twice")}
+		return nil, &permanentError{errors.New("the transport wrapper retried a request that is not idempotent")}
 	}
 	clone := req.Clone(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 		GetConn: func(string) { ex.connecting.Store(true) },
@@ -208,6 +210,7 @@ func (ex *exchange) transportFailure(ctx context.Context, err error) outcome {
 		err:            ex.transportError(ctx, ex.phase(), err),
 		permanent:      isPermanent(err),
 		maybeProcessed: ex.maybeProcessed,
+		refused:        ex.refused,
 	}
 }
 

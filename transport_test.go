@@ -283,7 +283,7 @@ func TestCreateIsRetriedIfHTTP2RefusedIt(t *testing.T) {
 
 			_, err := createKey(t, newTestClient(t, rt, withFastRetries(3)...))
 
-			requireAttempts(t, err, map[bool]int{true: 4, false: 1}[tt.refused])
+			requireAttempts(t, err, map[bool]int{true: 1 + 4*3, false: 1}[tt.refused])
 			requireOutcomeUnknown(t, err, !tt.refused)
 		})
 	}

@@ -29,7 +29,8 @@ func Find(ctx context.Context, client *palette.Client, name, userUID string) (pa
 		}
 		named = append(named, key)
 		if key.Spec.User.UID != named[0].Spec.User.UID {
-			return palette.APIKey{}, fmt.Errorf("rotation: several users have keys with the name %q: %s", name, describe(named))
+			return palette.APIKey{}, fmt.Errorf("rotation: several users have keys with the name %q: %s",
+				name, describe(named))
 		}
 		if replacedBy(key) != "" || isUnfinished(key, keys) {
 			continue
@@ -60,11 +61,12 @@ func describe(keys []palette.APIKey) string {
 	return strings.Join(texts, ", ")
 }
 
-// The annotations of a rotation. They count among the keys of one owner only, because
-// everybody can write annotations on their own keys.
+// The annotations of a new key, the uid of the old one, and of an old key, its own uid (so
+// that copies do not count) and that of the new one. They count among the keys of one
+// owner only, because everybody can write annotations on their own keys.
 const (
-	annotationReplaces   = "rotation/replaces"   // of a new key: the uid of the old key
-	annotationReplacedBy = "rotation/replacedBy" // of an old key: its own uid, so that copies do not count, and the uid of the new key
+	annotationReplaces   = "rotation/replaces"
+	annotationReplacedBy = "rotation/replacedBy"
 )
 
 // replacedBy returns the uid of the key that replaced key, or "".

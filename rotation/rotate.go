@@ -14,7 +14,7 @@ import (
 type Policy struct {
 	Validity    time.Duration // lifetime of the new key; 0: the lifetime that the old key was created with
 	Overlap     time.Duration // how long the old key keeps working; 0: it is deleted at once
-	RenewBefore time.Duration // rotate only if the key expires within this time; 0: always. Must be less than the new key's lifetime.
+	RenewBefore time.Duration // rotate only if the key expires within this time; 0: always. Less than the new lifetime.
 }
 
 // Result is the result of Rotate.
@@ -44,7 +44,8 @@ func Rotate(ctx context.Context, client *palette.Client, uid string, store Store
 	}
 	expiry, err := r.retireAll(ctx)
 	if err != nil {
-		return Result{}, fmt.Errorf("rotation: %w; the new key (uid %s) works and is stored; run again to retire the old key", err, r.newUID)
+		return Result{}, fmt.Errorf("rotation: %w; the new key (uid %s) works and is stored; run again to retire the old key",
+			err, r.newUID)
 	}
 	return Result{Rotated: true, OldUID: uid, NewUID: r.newUID, OldExpiry: expiry}, nil
 }
@@ -90,7 +91,8 @@ func (r *run) look(ctx context.Context, uid string) error {
 	case newUID != "":
 		return nil
 	case isUnfinished(r.old, r.keys):
-		return fmt.Errorf("the key belongs to an unfinished rotation: rotate the key %q", r.old.Metadata.Annotations[annotationReplaces])
+		return fmt.Errorf("the key belongs to an unfinished rotation: rotate the key %q",
+			r.old.Metadata.Annotations[annotationReplaces])
 	}
 	return r.setLifetime()
 }
@@ -101,12 +103,12 @@ func (r *run) setLifetime() error {
 	r.lifetime = r.policy.Validity
 	if r.lifetime == 0 && !expiry.IsZero() {
 		if created.IsZero() || !created.Before(expiry) {
-			return fmt.Errorf("the policy needs Validity, because the lifetime of the old key is unknown: %w", palette.ErrInvalidArgument)
+			return fmt.Errorf("the lifetime of the old key is unknown, set Validity: %w", palette.ErrInvalidArgument)
 		}
 		r.lifetime = expiry.Sub(created)
 	}
 	if r.lifetime > 0 && r.policy.RenewBefore >= r.lifetime {
-		return fmt.Errorf("the policy's RenewBefore is not less than the new key's lifetime of %v: %w", r.lifetime, palette.ErrInvalidArgument)
+		return fmt.Errorf("RenewBefore is not less than the new lifetime of %v: %w", r.lifetime, palette.ErrInvalidArgument)
 	}
 	return nil
 }
@@ -280,7 +282,8 @@ func (r *run) afterCreate(err error) string {
 	case errors.Is(err, palette.ErrOutcomeUnknown):
 		return "a new key may exist; it was not stored and will be retired by the next run"
 	case errors.Is(err, palette.ErrBadRequest), errors.Is(err, palette.ErrConflict), errors.Is(err, palette.ErrForbidden):
-		return fmt.Sprintf("no key was created; a rotation needs room for one more key; keys of interrupted runs: [%s]", describe(r.leftovers))
+		return "no key was created; a rotation needs room for one more key; keys of interrupted runs: [" +
+			describe(r.leftovers) + "]"
 	}
 	return "no key was created"
 }

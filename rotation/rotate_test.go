@@ -182,7 +182,8 @@ func TestUnfinishedRotationIsAlwaysDue(t *testing.T) {
 func TestReplacedKeyOfAnInterruptedRunIsNotTouchedAgain(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	uid := s.add(palettetest.Key{UID: "a", Annotations: map[string]string{"rotation/replaces": oldUID, "rotation/replacedBy": "a b"}})
+	annotations := map[string]string{"rotation/replaces": oldUID, "rotation/replacedBy": "a b"}
+	uid := s.add(palettetest.Key{UID: "a", Annotations: annotations})
 	before := s.key(uid)
 
 	idle, err := rotation.Rotate(t.Context(), s.admin(), oldUID, s, rotation.Policy{RenewBefore: time.Hour})
@@ -270,31 +271,36 @@ func TestNewKeyOfAnUnfinishedRotationIsNotRotated(t *testing.T) {
 func TestKeysOfAStoreThatFailsAreLimited(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		store func(*scene) *failingStore
-		limit int // keys at any time
+		store failingStore
+		empty bool // at first
+		limit int  // keys at any time
 	}{
-		"not stored":                {limit: 3, store: func(s *scene) *failingStore { return &failingStore{Store: s} }},
-		"stored":                    {limit: 3, store: func(s *scene) *failingStore { return &failingStore{Store: s, saves: true} }},
-		"not loaded":                {limit: 3, store: func(s *scene) *failingStore { return &failingStore{Store: s, saves: true, loadErr: errKilled} }},
-		"empty and not stored":      {limit: 3, store: func(s *scene) *failingStore { s.stored = palette.Secret{}; return &failingStore{Store: s} }},
-		"stored but not readable":   {limit: 12, store: func(s *scene) *failingStore { return &failingStore{Store: s, saves: true, writeOnly: true} }},
-		"not stored, not readable ": {limit: 12, store: func(s *scene) *failingStore { return &failingStore{Store: s, writeOnly: true} }},
+		"not stored":               {limit: 3},
+		"stored":                   {store: failingStore{saves: true}, limit: 3},
+		"not loaded":               {store: failingStore{saves: true, loadErr: errKilled}, limit: 3},
+		"empty and not stored":     {empty: true, limit: 3},
+		"stored, not readable":     {store: failingStore{saves: true, writeOnly: true}, limit: 12},
+		"not stored, not readable": {store: failingStore{writeOnly: true}, limit: 12},
 	} {
 		for _, overlap := range []time.Duration{0, time.Hour} {
 			t.Run(name+", overlap "+overlap.String(), func(t *testing.T) {
 				t.Parallel()
 				s := newScene(t)
-				store := tt.store(s)
+				if tt.empty {
+					s.stored = palette.Secret{}
+				}
+				store := tt.store
+				store.Store = s
 				s.hook = func() { assert.LessOrEqual(t, len(s.server.Keys()), tt.limit) }
 				policy := rotation.Policy{Overlap: overlap}
 				for range 10 {
-					_, err := rotation.Rotate(t.Context(), s.admin(), oldUID, store, policy)
+					_, err := rotation.Rotate(t.Context(), s.admin(), oldUID, &store, policy)
 					require.ErrorIs(t, err, errKilled)
 					require.NotNil(t, s.key(oldUID))
 				}
 				store.works = true
 
-				_, err := rotation.Rotate(t.Context(), s.admin(), oldUID, store, policy)
+				_, err := rotation.Rotate(t.Context(), s.admin(), oldUID, &store, policy)
 
 				require.NoError(t, err)
 				s.requireClean(overlap)
@@ -523,8 +529,11 @@ func TestExpiredReplacedKeysAreDeleted(t *testing.T) {
 func TestExpiredKeyThatCannotBeDeletedDoesNotStopTheRotation(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.add(palettetest.Key{UID: "stuck", Expiry: time.Now().Add(-day), Annotations: map[string]string{"rotation/replacedBy": "stuck new"}})
-	s.server.Inject(palettetest.Fault{Method: http.MethodDelete, Path: "/v1/apiKeys/stuck", Status: 500, Body: `{"code":"DeletionResourceInUseError"}`})
+	replaced := map[string]string{"rotation/replacedBy": "stuck new"}
+	s.add(palettetest.Key{UID: "stuck", Expiry: time.Now().Add(-day), Annotations: replaced})
+	s.server.Inject(palettetest.Fault{
+		Method: http.MethodDelete, Path: "/v1/apiKeys/stuck", Status: 500, Body: `{"code":"DeletionResourceInUseError"}`,
+	})
 
 	result, err := s.rotate(s.admin(), rotation.Policy{})
 
@@ -539,13 +548,29 @@ func TestErrorsSayWhatIsTrue(t *testing.T) {
 		fault      fault
 		start, end string
 	}{
-		"get":           {fault{step: 1}, "get the old key: palette: apiKeys.get: ", "; nothing was changed"},
-		"list":          {fault{step: 2}, "list the keys: palette: apiKeys.list: ", "; nothing was changed"},
-		"create":        {fault{step: 3}, "create the new key: palette: ", works + "a new key may exist; it was not stored and will be retired by the next run"},
-		"prove":         {fault{step: 4}, "prove the new key: palette: ", works + "the new key (uid NEW) was deleted"},
-		"prove, killed": {fault{step: 4, kill: true}, "prove the new key: palette: ", works + "the new key (uid NEW) was not stored and will be retired by the next run"},
-		"save":          {fault{step: 5}, "save the new key: killed", works + "the new key (uid NEW) works, may be stored, and will be retired by the next run"},
-		"load":          {fault{step: 6}, "save the new key: killed", works + "the new key (uid NEW) works, may be stored, and will be retired by the next run"},
+		"get":  {fault{step: 1}, "get the old key: palette: apiKeys.get: ", "; nothing was changed"},
+		"list": {fault{step: 2}, "list the keys: palette: apiKeys.list: ", "; nothing was changed"},
+		"create": {
+			fault{step: 3},
+			"create the new key: palette: ",
+			works + "a new key may exist; it was not stored and will be retired by the next run",
+		},
+		"prove": {fault{step: 4}, "prove the new key: palette: ", works + "the new key (uid NEW) was deleted"},
+		"prove, killed": {
+			fault{step: 4, kill: true},
+			"prove the new key: palette: ",
+			works + "the new key (uid NEW) was not stored and will be retired by the next run",
+		},
+		"save": {
+			fault{step: 5},
+			"save the new key: killed",
+			works + "the new key (uid NEW) works, may be stored, and will be retired by the next run",
+		},
+		"load": {
+			fault{step: 6},
+			"save the new key: killed",
+			works + "the new key (uid NEW) works, may be stored, and will be retired by the next run",
+		},
 		"retire": {
 			fault{step: 8},
 			"retire the key (uid " + oldUID + "): palette: apiKeys.delete: ",

@@ -19,8 +19,10 @@ func newAudit(t *testing.T) *palettetest.Server {
 	server := palettetest.Start(t)
 	far := time.Date(2098, 1, 31, 12, 0, 0, 0, time.UTC)
 	server.AddKey(palettetest.Key{UID: "f", Name: "fine", UserUID: alice, Active: true, Expiry: far})
-	server.AddKey(palettetest.Key{UID: "s", Name: "soon", UserUID: alice, Active: true, Expiry: time.Now().Add(13 * 24 * time.Hour)})
-	server.AddKey(palettetest.Key{UID: "e", Name: "ended", UserUID: alice, Active: true, Expiry: time.Date(2020, 1, 31, 12, 0, 0, 0, time.UTC)})
+	soon := time.Now().Add(13 * 24 * time.Hour)
+	past := time.Date(2020, 1, 31, 12, 0, 0, 0, time.UTC)
+	server.AddKey(palettetest.Key{UID: "s", Name: "soon", UserUID: alice, Active: true, Expiry: soon})
+	server.AddKey(palettetest.Key{UID: "e", Name: "ended", UserUID: alice, Active: true, Expiry: past})
 	server.AddKey(palettetest.Key{UID: "n", Name: "never", UserUID: alice, Active: true})
 	server.AddKey(palettetest.Key{UID: "r", Name: "revoked", UserUID: bob, Expiry: far})
 	return server

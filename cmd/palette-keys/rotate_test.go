@@ -49,12 +49,13 @@ func TestRotateWithOverlap(t *testing.T) {
 func TestRotateWithoutOverlapDeletesTheOldKey(t *testing.T) {
 	t.Parallel()
 	server, file, env := newRotation(t)
+	server.AddKey(palettetest.Key{Name: "ci", UserUID: bob, Active: true})
 
 	got := runTool(t, env, "rotate", "-name", "ci", "-user", palettetest.AdminUID, "-overlap", "0", "-out", file)
 
 	require.Zero(t, got.code, got.stderr)
 	assert.Regexp(t, `^rotated: the new key \S+ is saved, the old key old was deleted\n$`, got.stdout)
-	assert.Len(t, server.Keys(), 1)
+	assert.Len(t, server.Keys(), 2)
 	requireWorks(t, server, readFile(t, file))
 }
 
@@ -107,7 +108,7 @@ func TestRotateGivesTheKeyToACommandOnStandardInput(t *testing.T) {
 	saved := filepath.Join(t.TempDir(), "saved")
 	script := `cat > "$1.new" && mv "$1.new" "$1" && echo "args $#" && echo done >&2`
 
-	got := runTool(t, env, "rotate", "-name", "ci", "-load", "cat "+saved, "--", "sh", "-c", script, "sh", saved)
+	got := runTool(t, env, "rotate", "-name", "ci", "-load", "cat "+saved+"; echo", "--", "sh", "-c", script, "sh", saved)
 
 	require.Zero(t, got.code, got.stderr)
 	assert.NotContains(t, readFile(t, saved), "\n")
