@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 )
 
-const apiKeysPath = "/v1/apiKeys"
+const collectionPath = "/v1/apiKeys"
 
 // maxPages is the maximum number of pages of a list.
 const maxPages = 10_000
@@ -38,7 +38,7 @@ type APIKeysService struct {
 // before creating another.
 func (s *APIKeysService) Create(ctx context.Context, req CreateAPIKeyRequest) (*CreateAPIKeyResponse, error) {
 	op := operation{
-		name: "apiKeys.create", method: http.MethodPost, path: apiKeysPath,
+		name: "apiKeys.create", method: http.MethodPost, path: collectionPath,
 		success: http.StatusCreated,
 		hint:    "a key with this name may exist: use FindByName before creating another",
 	}
@@ -186,7 +186,7 @@ func (s *APIKeysService) sendToKey(ctx context.Context, op operation, uid, subpa
 	if err := checkUID(uid); err != nil {
 		return invalidArgument(op.name, err)
 	}
-	op.path = apiKeysPath + "/" + uid + subpath
+	op.path = collectionPath + "/" + uid + subpath
 	op.idempotent = true
 	return s.send(ctx, op, body)
 }
@@ -210,7 +210,7 @@ func (s *APIKeysService) pages(ctx context.Context) iter.Seq2[[]APIKey, error] {
 		for token := ""; ; {
 			page := listResponse{seen: seen, before: total}
 			op := operation{
-				name: "apiKeys.list", method: http.MethodGet, path: apiKeysPath,
+				name: "apiKeys.list", method: http.MethodGet, path: collectionPath,
 				idempotent: true, success: http.StatusOK, decode: page.decode,
 			}
 			if token != "" {

@@ -52,7 +52,7 @@ type keyFile struct {
 
 // read returns the key in the file, or the last valid one while the file is missing or
 // empty, as it is for a moment when some programs replace a file.
-func (f *keyFile) read(context.Context) (string, error) {
+func (f *keyFile) read() (string, error) {
 	content, err := os.ReadFile(f.path)
 	key := strings.TrimSpace(string(content))
 	f.mu.Lock()

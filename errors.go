@@ -92,14 +92,14 @@ func (e *APIError) Error() string {
 
 // hint returns what to do about e, where that is certain.
 func (e *APIError) hint() string {
-	switch class := e.class(); {
-	case class == ErrUnauthorized:
+	switch {
+	case errors.Is(e, ErrUnauthorized):
 		return "; a credential works only on its own host and tenant, until it expires or is revoked"
-	case class == ErrRedirect:
+	case errors.Is(e, ErrRedirect):
 		return "; redirects are not followed: check the base URL"
-	case class == ErrUnexpectedResponse && e.Code == "":
+	case errors.Is(e, ErrUnexpectedResponse) && e.Code == "":
 		return "; something other than Palette responded: check the base URL"
-	case class == ErrUnexpectedResponse:
+	case errors.Is(e, ErrUnexpectedResponse):
 		return "; the path does not exist: check the path of the base URL"
 	}
 	return ""

@@ -318,7 +318,7 @@ func TestMessagesSayWhereAndWhatToDo(t *testing.T) { //nolint:paralleltest // re
 
 	const jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
 	var messages []string
-	for _, tt := range []struct {
+	for _, tt := range []struct { //nolint:paralleltest // as above
 		name string
 		call func(t *testing.T) (host string, err error) // host is replaced by HOST in the message
 		want string
@@ -406,7 +406,7 @@ func TestMessagesSayWhereAndWhatToDo(t *testing.T) { //nolint:paralleltest // re
 			return testHost, err
 		}, `palette: NewClient: invalid argument: WithAPIKey is invalid: the credential contains white space: trim the newline at the end of a file, and do not add "Bearer"`},
 	} {
-		t.Run(tt.name, func(t *testing.T) { //nolint:paralleltest // as above
+		t.Run(tt.name, func(t *testing.T) {
 			host, err := tt.call(t)
 
 			require.Error(t, err)
@@ -418,7 +418,7 @@ func TestMessagesSayWhereAndWhatToDo(t *testing.T) { //nolint:paralleltest // re
 		})
 	}
 
-	t.Run("docs/troubleshooting.md", func(t *testing.T) { //nolint:paralleltest // as above
+	t.Run("docs/troubleshooting.md", func(t *testing.T) {
 		requireDocumented(t, messages)
 	})
 }

@@ -74,8 +74,8 @@ func WithAPIKeyFile(path string) Option {
 
 func (c *config) setKeyFile(option, path string) {
 	file := &keyFile{path: path}
-	_, err := file.read(context.Background())
-	c.setCredential(option, credential{headerAPIKey, false, file.read}, err)
+	_, err := file.read()
+	c.setCredential(option, credential{headerAPIKey, false, func(context.Context) (string, error) { return file.read() }}, err)
 }
 
 // WithAPIKeyFunc makes the client call f for the API key before each attempt. Use it when

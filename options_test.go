@@ -294,7 +294,7 @@ func setEnv(t *testing.T, values env) {
 	}
 }
 
-func TestWithEnv(t *testing.T) {
+func TestWithEnv(t *testing.T) { //nolint:paralleltest // sets variables of the environment
 	withEnv, key, token := palette.WithEnv(), palette.WithAPIKey("key-3"), palette.WithAuthToken("a-token")
 	host := palette.WithBaseURL("host-3.test")
 	keyOnly := env{"PALETTE_API_KEY": "key-1"}
@@ -303,7 +303,7 @@ func TestWithEnv(t *testing.T) {
 	invalid := env{"PALETTE_API_KEY": "key 1", "PALETTE_HOST": "ftp://host-1.test"}
 	all := maps.Clone(both)
 	maps.Copy(all, aliases)
-	for name, tt := range map[string]struct {
+	for name, tt := range map[string]struct { //nolint:paralleltest // as above
 		env  env
 		opts []palette.Option
 		want string // key and base URL
@@ -327,7 +327,7 @@ func TestWithEnv(t *testing.T) {
 	}
 }
 
-func TestWithEnvInvalid(t *testing.T) {
+func TestWithEnvInvalid(t *testing.T) { //nolint:paralleltest // sets variables of the environment
 	dir := t.TempDir()
 	missing, noPEM := filepath.Join(dir, "missing.pem"), filepath.Join(dir, "no.pem")
 	require.NoError(t, os.WriteFile(noPEM, []byte("hello"), 0o600))
@@ -336,7 +336,7 @@ func TestWithEnvInvalid(t *testing.T) {
 	const user = " is invalid: it must not contain a user or password"
 	withEnv, withKey := []palette.Option{palette.WithEnv()}, []palette.Option{palette.WithEnv(), palette.WithAPIKey(testKey)}
 	withClient := append(withKey, palette.WithHTTPClient(&http.Client{}))
-	for name, tt := range map[string]struct {
+	for name, tt := range map[string]struct { //nolint:paralleltest // as above
 		env  env
 		opts []palette.Option
 		want string
@@ -360,7 +360,7 @@ func TestWithEnvInvalid(t *testing.T) {
 	}
 }
 
-func TestTLSOptionsAndVariables(t *testing.T) {
+func TestTLSOptionsAndVariables(t *testing.T) { //nolint:paralleltest // sets variables of the environment
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	}))
@@ -374,7 +374,7 @@ func TestTLSOptionsAndVariables(t *testing.T) {
 	wrapper := palette.WithTransportWrapper(func(rt http.RoundTripper) http.RoundTripper { return rt })
 	roots, noRoots, skip := palette.WithRootCAs(pool), palette.WithRootCAs(x509.NewCertPool()), palette.WithInsecureSkipVerify()
 	invalid := env{"PALETTE_CA_FILE": "missing.pem", "PALETTE_INSECURE_SKIP_VERIFY": "no!"}
-	for name, tt := range map[string]struct {
+	for name, tt := range map[string]struct { //nolint:paralleltest // as above
 		env     env
 		opts    []palette.Option
 		trusted bool

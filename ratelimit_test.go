@@ -28,9 +28,9 @@ type limitedServer struct {
 
 func (s *limitedServer) RoundTrip(req *http.Request) (*http.Response, error) {
 	s.requests.Add(1)
-	time.Sleep(20 * time.Millisecond)
+	time.Sleep(20 * time.Millisecond) //nolint:forbidigo // virtual time
 	allowed := s.limit != nil && s.limit.Allow()
-	time.Sleep(20 * time.Millisecond)
+	time.Sleep(20 * time.Millisecond) //nolint:forbidigo // virtual time
 	switch {
 	case !allowed:
 		return s.refuse(), nil
@@ -132,7 +132,7 @@ func TestRateLimitBoundsTheRequestsOfAnOutage(t *testing.T) {
 						for ctx.Err() == nil {
 							_, err := client.APIKeys.Get(ctx, testUID)
 							assert.Error(t, err)
-							time.Sleep(time.Millisecond)
+							time.Sleep(time.Millisecond) //nolint:forbidigo // virtual time
 						}
 					})
 				}
@@ -312,7 +312,7 @@ func TestRateNeverFallsBelowATenthAndRecovers(t *testing.T) {
 		client := newDefaultClient(t, server, palette.WithRateLimit(10, 100), palette.WithMaxRetries(0))
 		for range 20 {
 			require.Error(t, getKey(t, client))
-			time.Sleep(time.Second)
+			time.Sleep(time.Second) //nolint:forbidigo // virtual time
 		}
 		start := time.Now()
 		require.Error(t, getKey(t, client))
@@ -324,7 +324,7 @@ func TestRateNeverFallsBelowATenthAndRecovers(t *testing.T) {
 		for range 200 {
 			require.NoError(t, getKey(t, client))
 		}
-		time.Sleep(10 * time.Second) // until the burst is full again
+		time.Sleep(10 * time.Second) //nolint:forbidigo // virtual time, until the burst is full again
 		start = time.Now()
 		require.Zero(t, getConcurrently(t, client, 100))
 
@@ -339,7 +339,7 @@ func TestWaitingCallsFollowTheRate(t *testing.T) {
 		overloaded := overloadedOnce(2, refusedByPalette, &times)
 		client := newDefaultClient(t, roundTripFunc(func(req *http.Request) (*http.Response, error) {
 			resp, err := overloaded.RoundTrip(req)
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond) //nolint:forbidigo // virtual time
 			return resp, err
 		}), palette.WithRateLimit(1, 1), palette.WithMaxRetries(0))
 
@@ -443,7 +443,7 @@ func TestLongWaitsForTheRateLimiterAreLogged(t *testing.T) {
 
 		require.NoError(t, getKey(t, client))
 		require.NoError(t, getKey(t, client))
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond) //nolint:forbidigo // virtual time
 		require.NoError(t, getKey(t, client))
 
 		assert.Regexp(t, `^time=\S+ level=INFO msg="palette: waiting for the rate limiter" op=apiKeys.get wait=1s\n$`, log.String())

@@ -53,8 +53,8 @@ func TestSecretsAreComparedByValue(t *testing.T) {
 	t.Parallel()
 	a, same, other := palette.NewSecret("value-1"), palette.NewSecret("value-1"), palette.NewSecret("value-2")
 
-	assert.True(t, a == same)
-	assert.False(t, a == other)
+	assert.True(t, a == same)   //nolint:testifylint // the operator
+	assert.False(t, a == other) //nolint:testifylint // the operator
 	assert.Equal(t, 7, map[palette.Secret]int{a: 7}[same])
 	assert.Equal(t, a, same)
 }

@@ -455,7 +455,7 @@ func TestRootCAsWithAnyDefaultTransport(t *testing.T) { //nolint:paralleltest //
 		"zero":           {},
 		"without HTTP/2": {TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}, // has no TLS configuration
 	} {
-		t.Run(name, func(t *testing.T) { //nolint:paralleltest // as above
+		t.Run(name, func(t *testing.T) {
 			http.DefaultTransport = shared
 
 			require.NoError(t, getKey(t, newNetworkClient(t, server)))

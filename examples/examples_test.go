@@ -3,6 +3,7 @@ package examples_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -26,7 +27,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer os.RemoveAll(programs)
-		build := exec.Command("go", "build", "-o", programs+"/", "./create", "./list", "./rotate", "./errors")
+		build := exec.CommandContext(context.Background(), "go", "build", "-o", programs+"/", "./create", "./list", "./rotate", "./errors")
 		if out, err := build.CombinedOutput(); err != nil {
 			panic(string(out))
 		}

@@ -65,7 +65,7 @@ func newFrameServer(t *testing.T, maxStreams uint32, handle func(c *frameConn, s
 }
 
 func serveFrames(conn *tls.Conn, maxStreams uint32, handle func(*frameConn, uint32)) {
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if _, err := io.ReadFull(conn, make([]byte, len(http2.ClientPreface))); err != nil {
 		return
 	}
@@ -294,7 +294,7 @@ func (n *memoryNetwork) kill() {
 
 // A dead connection costs at most one attempt. The times are virtual.
 func TestCallsSurviveDeadConnections(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
-	for _, tt := range []struct {
+	for _, tt := range []struct { //nolint:paralleltest // as above
 		name  string
 		http2 bool
 		opts  []palette.Option
@@ -305,7 +305,7 @@ func TestCallsSurviveDeadConnections(t *testing.T) { //nolint:paralleltest // re
 		{"HTTP/1.1, 1 s", false, []palette.Option{palette.WithTimeout(time.Second)}, 3 * time.Second},
 	} {
 		for _, calls := range []int{1, 8} {
-			t.Run(tt.name+", "+strconv.Itoa(calls)+" calls", func(t *testing.T) { //nolint:paralleltest // as above
+			t.Run(tt.name+", "+strconv.Itoa(calls)+" calls", func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					network := newMemoryNetwork()
 					server := newMemoryServer(t, network, tt.http2)
@@ -337,7 +337,7 @@ func newMemoryServer(t *testing.T, network *memoryNetwork, http2 bool) *httptest
 
 	server := &httptest.Server{Listener: network, Config: &http.Server{Handler: http.HandlerFunc(
 		func(w http.ResponseWriter, _ *http.Request) {
-			time.Sleep(time.Millisecond) // virtual, so that concurrent calls use several connections
+			time.Sleep(time.Millisecond) //nolint:forbidigo // virtual, so that concurrent calls use several connections
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = io.WriteString(w, `{"metadata":{"name":"ci","uid":"u"}}`)
 		},

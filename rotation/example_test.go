@@ -18,8 +18,7 @@ func Example() {
 	ctx := context.Background()
 	server := palettetest.NewServer() // instead of Palette
 	defer server.Close()
-	created, expiry := time.Now().AddDate(0, 0, -89), time.Now().AddDate(0, 0, 1)
-	server.AddKey(palettetest.Key{Name: "ci", Active: true, CreatedAt: created, Expiry: expiry})
+	server.AddKey(palettetest.Key{Name: "ci", Active: true, Expiry: time.Now().Add(24 * time.Hour), CreatedAt: time.Now().AddDate(0, 0, -89)})
 	folder, err := os.MkdirTemp("", "rotation")
 	if err != nil {
 		log.Fatal(err)

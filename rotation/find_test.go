@@ -18,54 +18,44 @@ import (
 
 func TestFind(t *testing.T) {
 	t.Parallel()
-	type keys = []palettetest.Key
 	replaces := func(uid string) map[string]string { return map[string]string{"rotation/replaces": uid} }
 	replaced := func(uid, newUID string) map[string]string {
 		return map[string]string{"rotation/replacedBy": uid + " " + newUID}
 	}
-	a, b, other := palettetest.Key{UID: "a"}, palettetest.Key{UID: "b"}, palettetest.Key{UID: "b", UserUID: mallory}
-	expiredA, expiredB := a, b
-	expiredA.Expiry, expiredB.Expiry = time.Now().Add(-time.Minute), time.Now().Add(-time.Minute)
-	replacedA := palettetest.Key{UID: "a", Annotations: replaced("a", "b")}
-	leftoverB := palettetest.Key{UID: "b", Annotations: replaces("a")}
-	leftoverC := palettetest.Key{UID: "c", Annotations: replaces("a")}
+	past, future := time.Now().Add(-time.Minute), time.Now().Add(day)
 	for name, tt := range map[string]struct {
-		keys    keys
+		keys    []palettetest.Key
 		revoked string // uid
 		user    string
 		want    string // uid
 		err     string
 	}{
-		"the only one":                  {keys: keys{a}, want: "a"},
-		"of a given user":               {keys: keys{a, other}, user: mallory, want: "b"},
-		"not a replaced one":            {keys: keys{replacedA, leftoverB}, want: "b"},
-		"the old key was deleted":       {keys: keys{leftoverB}, want: "b"},
-		"not a leftover":                {keys: keys{a, leftoverB}, want: "a"},
-		"not several leftovers":         {keys: keys{a, leftoverB, leftoverC}, want: "a"},
-		"the old key is another user's": {keys: keys{{UID: "a", UserUID: mallory, Name: "other"}, leftoverB}, want: "b"},
-		"the old key was renamed":       {keys: keys{{UID: "a", Name: "other"}, leftoverB}, err: "not found"},
-		"the old key has expired":       {keys: keys{expiredA, leftoverB}, want: "a"},
-		"the active one":                {keys: keys{a, b}, revoked: "a", want: "b"},
-		"the one that has not expired":  {keys: keys{expiredA, b}, want: "b"},
-		"an expired one":                {keys: keys{expiredA}, want: "a"},
-		"an inactive one":               {keys: keys{a}, revoked: "a", want: "a"},
-		"none":                          {keys: keys{{UID: "a", Name: "ci2"}}, err: "not found"},
-		"none of the user":              {keys: keys{a}, user: mallory, err: "not found"},
-		"only a replaced one":           {keys: keys{replacedA}, err: "not found"},
-		"a copied replacedBy":           {keys: keys{{UID: "b", Annotations: replaced("a", "b")}}, want: "b"},
-		"replacedBy without a new key":  {keys: keys{{UID: "a", Annotations: replaced("a", "")}}, want: "a"},
-		"replaces itself":               {keys: keys{{UID: "a", Annotations: replaces("a")}}, want: "a"},
-		"several": {
-			keys: keys{a, b},
-			err:  `several keys have the name "ci": a (user ` + anna + `), b (user ` + anna + `)`,
+		"the only one":            {keys: []palettetest.Key{{UID: "a"}}, want: "a"},
+		"of a given user":         {keys: []palettetest.Key{{UID: "a"}, {UID: "b", UserUID: mallory}}, user: mallory, want: "b"},
+		"not a replaced one":      {keys: []palettetest.Key{{UID: "a", Annotations: replaced("a", "b")}, {UID: "b", Annotations: replaces("a")}}, want: "b"},
+		"the old key was deleted": {keys: []palettetest.Key{{UID: "b", Annotations: replaces("a")}}, want: "b"},
+		"not a leftover":          {keys: []palettetest.Key{{UID: "a"}, {UID: "b", Annotations: replaces("a")}}, want: "a"},
+		"not leftovers":           {keys: []palettetest.Key{{UID: "a"}, {UID: "b", Annotations: replaces("a")}, {UID: "c", Annotations: replaces("a")}}, want: "a"},
+		"a leftover only of the name of its owner": {
+			keys: []palettetest.Key{{UID: "a", UserUID: mallory, Name: "other"}, {UID: "b", Annotations: replaces("a")}}, want: "b",
 		},
-		"several expired": {keys: keys{expiredA, expiredB}, err: "several keys"},
-		"several users": {
-			keys: keys{a, other},
-			err:  `several users have keys with the name "ci": a (user ` + anna + `), b (user ` + mallory + `)`,
-		},
-		"several users, one was replaced": {keys: keys{replacedA, other}, err: "several users"},
-		"several users, one has expired":  {keys: keys{expiredA, other}, err: "several users"},
+		"not a leftover, old renamed":   {keys: []palettetest.Key{{UID: "a", Name: "other"}, {UID: "b", Annotations: replaces("a")}}, err: "not found"},
+		"not a leftover, old expired":   {keys: []palettetest.Key{{UID: "a", Expiry: past}, {UID: "b", Annotations: replaces("a")}}, want: "a"},
+		"the active one":                {keys: []palettetest.Key{{UID: "a"}, {UID: "b"}}, revoked: "a", want: "b"},
+		"the one that has not expired":  {keys: []palettetest.Key{{UID: "a", Expiry: past}, {UID: "b", Expiry: future}}, want: "b"},
+		"an expired one":                {keys: []palettetest.Key{{UID: "a", Expiry: past}}, want: "a"},
+		"an inactive one":               {keys: []palettetest.Key{{UID: "a"}}, revoked: "a", want: "a"},
+		"none":                          {keys: []palettetest.Key{{UID: "a", Name: "ci2"}}, err: "not found"},
+		"none of the user":              {keys: []palettetest.Key{{UID: "a"}}, user: mallory, err: "not found"},
+		"only a replaced one":           {keys: []palettetest.Key{{UID: "a", Annotations: replaced("a", "b")}}, err: "not found"},
+		"a copied replacedBy":           {keys: []palettetest.Key{{UID: "b", Annotations: replaced("a", "b")}}, want: "b"},
+		"replacedBy without a new key":  {keys: []palettetest.Key{{UID: "a", Annotations: replaced("a", "")}}, want: "a"},
+		"replaces itself":               {keys: []palettetest.Key{{UID: "a", Annotations: replaces("a")}}, want: "a"},
+		"several":                       {keys: []palettetest.Key{{UID: "a"}, {UID: "b"}}, err: `several keys have the name "ci": a (user ` + anna + `), b (user ` + anna + `)`},
+		"several expired":               {keys: []palettetest.Key{{UID: "a", Expiry: past}, {UID: "b", Expiry: past}}, err: "several keys"},
+		"several users":                 {keys: []palettetest.Key{{UID: "a"}, {UID: "b", UserUID: mallory}}, err: `several users have keys with the name "ci": a (user ` + anna + `), b (user ` + mallory + `)`},
+		"several users, one has none":   {keys: []palettetest.Key{{UID: "a", Annotations: replaced("a", "b")}, {UID: "b", UserUID: mallory}}, err: "several users"},
+		"several users, one is expired": {keys: []palettetest.Key{{UID: "a", Expiry: past}, {UID: "b", UserUID: mallory}}, err: "several users"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -27,8 +27,7 @@ func TestReadersOfTheFileNeverFail(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "key")
 			store := rotation.FileStore(path)
 			require.NoError(t, store.Save(t.Context(), palette.NewSecret(value)))
-			client, err := palette.NewClient(palette.WithAPIKeyFile(path),
-				palette.WithBaseURL(server.URL), palette.WithoutRateLimit())
+			client, err := palette.NewClient(palette.WithAPIKeyFile(path), palette.WithBaseURL(server.URL), palette.WithoutRateLimit())
 			require.NoError(t, err)
 
 			var wg sync.WaitGroup

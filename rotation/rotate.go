@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
@@ -14,51 +15,52 @@ import (
 type Policy struct {
 	Validity    time.Duration // lifetime of the new key; 0: the lifetime that the old key was created with
 	Overlap     time.Duration // how long the old key keeps working; 0: it is deleted at once
-	RenewBefore time.Duration // rotate only if the key expires within this time; 0: always. Less than the new lifetime.
+	RenewBefore time.Duration // rotate only if the key expires within this time; 0: always. Must be less than the new key's lifetime.
 }
 
-// Result is the result of Rotate.
+// Result is the result of Rotate. OldExpiry is zero if the old key was deleted or never expires.
 type Result struct {
 	Rotated        bool
 	OldUID, NewUID string
-	OldExpiry      time.Time // until when the old key works; zero if it was deleted, or never expires
+	OldExpiry      time.Time
 }
 
-// Rotate replaces the key with the given uid and saves the new key in store. The package
-// documentation describes the steps. If the key is not due, or was replaced before,
-// Rotated is false. In the second case, NewUID is the key that replaced it.
-//
-// If there is no key with this uid, the error is [palette.ErrNotFound].
+// Rotate replaces the key with the given uid and saves the new key in store. If the key is
+// not due, or was replaced before, Rotated is false. In the second case, NewUID is the key
+// that replaced it. If there is no key with this uid, the error is [palette.ErrNotFound].
 func Rotate(ctx context.Context, client *palette.Client, uid string, store Store, policy Policy) (Result, error) {
 	r := run{client: client, store: store, policy: policy}
 	if err := r.look(ctx, uid); err != nil {
 		return Result{}, fmt.Errorf("rotation: %w; nothing was changed", err)
 	}
-	result := Result{OldUID: uid, NewUID: replacedBy(r.old), OldExpiry: r.old.Spec.Expiry}
+	newUID := replacedBy(r.old)
 	isDue := policy.RenewBefore == 0 || r.old.Expired(time.Now().Add(policy.RenewBefore))
-	if result.NewUID != "" || !isDue && len(r.leftovers) == 0 { // the store may hold a leftover that expires earlier
-		return result, nil
+	if newUID != "" || !isDue && len(r.leftovers) == 0 { // the store may hold a leftover that expires earlier
+		return Result{OldUID: uid, NewUID: newUID, OldExpiry: r.old.Spec.Expiry}, nil
 	}
 	if err := r.replace(ctx); err != nil {
-		return Result{}, fmt.Errorf("rotation: %w", err)
+		return Result{}, fmt.Errorf("rotation: %w; the old key is unchanged", err)
 	}
-	expiry, err := r.retireAll(ctx)
-	if err != nil {
-		return Result{}, fmt.Errorf("rotation: %w; the new key (uid %s) works and is stored; run again to retire the old key",
-			err, r.newUID)
+	result := Result{Rotated: true, OldUID: uid, NewUID: r.newUID}
+	for _, key := range append(r.leftovers, r.old) { // the old key last: until then, the rotation is unfinished
+		expiry, err := r.retire(ctx, client, key.Metadata.UID)
+		if err != nil && !errors.Is(err, palette.ErrNotFound) {
+			return Result{}, fmt.Errorf("rotation: retire the key (uid %s): %w; the new key (uid %s) works and is stored; run again to retire the old key",
+				key.Metadata.UID, err, r.newUID)
+		}
+		result.OldExpiry = expiry
 	}
-	return Result{Rotated: true, OldUID: uid, NewUID: r.newUID, OldExpiry: expiry}, nil
+	return result, nil
 }
 
-// run is one call of Rotate.
 type run struct {
 	client    *palette.Client
 	store     Store
 	policy    Policy
-	keys      []palette.APIKey // all that the client can see
 	old       palette.APIKey
 	leftovers []palette.APIKey // the new keys of interrupted runs; the store may hold one
-	lifetime  time.Duration    // of the new key; 0: it does not expire
+	expired   []palette.APIKey // keys that were replaced and expired more than an hour ago
+	request   palette.CreateAPIKeyRequest
 	newUID    string
 	fresh     *palette.Client // uses the new key
 }
@@ -72,123 +74,74 @@ func (r *run) look(ctx context.Context, uid string) error {
 	if err != nil {
 		return fmt.Errorf("get the old key: %w", err)
 	}
-	if r.keys, err = r.client.APIKeys.List(ctx); err != nil {
+	keys, err := r.client.APIKeys.List(ctx)
+	if err != nil {
 		return fmt.Errorf("list the keys: %w", err)
 	}
+	if old.Spec.User.UID == "" || isLeftover(*old, keys...) {
+		return fmt.Errorf("the key has no owner or was created to replace the key %q, which is to be rotated", old.Metadata.Annotations[annotationReplaces])
+	}
 	r.old = *old
-	newUID := replacedBy(r.old)
-	for _, key := range r.keys {
-		if isLeftover(key, r.old) {
+	for _, key := range keys {
+		switch {
+		case isLeftover(key, *old):
 			r.leftovers = append(r.leftovers, key)
-		}
-		if key.Metadata.UID == newUID && !sameOwner(key, r.old) {
-			return errors.New("its annotations name the key of another user as the new key")
-		}
-	}
-	switch {
-	case r.old.Spec.User.UID == "":
-		return errors.New("the server does not return the owner of the key")
-	case newUID != "":
-		return nil
-	case isUnfinished(r.old, r.keys):
-		return fmt.Errorf("the key belongs to an unfinished rotation: rotate the key %q",
-			r.old.Metadata.Annotations[annotationReplaces])
-	}
-	return r.setLifetime()
-}
-
-// setLifetime determines the lifetime of the new key.
-func (r *run) setLifetime() error {
-	created, expiry := r.old.Metadata.CreationTimestamp, r.old.Spec.Expiry
-	r.lifetime = r.policy.Validity
-	if r.lifetime == 0 && !expiry.IsZero() {
-		if created.IsZero() || !created.Before(expiry) {
-			return fmt.Errorf("the lifetime of the old key is unknown, set Validity: %w", palette.ErrInvalidArgument)
-		}
-		r.lifetime = expiry.Sub(created)
-	}
-	if r.lifetime > 0 && r.policy.RenewBefore >= r.lifetime {
-		return fmt.Errorf("RenewBefore is not less than the new lifetime of %v: %w", r.lifetime, palette.ErrInvalidArgument)
-	}
-	return nil
-}
-
-// replace creates the new key, proves that it works and saves it. The old key and the
-// leftovers that may be stored stay as they are.
-func (r *run) replace(ctx context.Context) error {
-	r.deleteExpired(ctx)
-	if err := r.testStore(ctx); err != nil {
-		return fmt.Errorf("test the store: %w; %s; no key was created", err, r.oldKey())
-	}
-	created, err := r.client.APIKeys.Create(ctx, r.request())
-	if err != nil {
-		return fmt.Errorf("create the new key: %w; %s; %s", err, r.oldKey(), r.afterCreate(err))
-	}
-	r.newUID = created.UID
-	if err := r.prove(ctx, created.APIKey); err != nil {
-		return fmt.Errorf("prove the new key: %w; %s; the new key (uid %s) %s", err, r.oldKey(), r.newUID, r.deleteNew(ctx))
-	}
-	if err := r.save(ctx, created.APIKey); err != nil {
-		return fmt.Errorf("save the new key: %w; %s; the new key (uid %s) works, may be stored, and will be retired by the next run",
-			err, r.oldKey(), r.newUID)
-	}
-	return nil
-}
-
-// deleteExpired makes room for the new key. The next rotation retries what fails.
-func (r *run) deleteExpired(ctx context.Context) {
-	for _, key := range r.keys {
-		if sameOwner(key, r.old) && replacedBy(key) != "" && key.Expired(time.Now().Add(-time.Hour)) {
-			_ = r.client.APIKeys.Delete(ctx, key.Metadata.UID)
+		case key.Spec.User.UID == old.Spec.User.UID && replacedBy(key) != "" && key.Expired(time.Now().Add(-time.Hour)):
+			r.expired = append(r.expired, key)
 		}
 	}
+	return r.setRequest()
 }
 
-// testStore saves the stored key again after an interrupted run, so that a store that does
-// not work gets no further key.
-func (r *run) testStore(ctx context.Context) error {
-	if len(r.leftovers) == 0 {
-		return nil
-	}
-	stored, err := r.store.Load(ctx)
-	switch {
-	case errors.Is(err, errors.ErrUnsupported):
-		return nil
-	case err != nil:
-		return err
-	case stored == palette.Secret{}:
-		return r.deleteUnstored(ctx)
-	}
-	return r.save(ctx, stored)
-}
-
-// deleteUnstored deletes all leftovers but the newest, which a slow store may still save.
-func (r *run) deleteUnstored(ctx context.Context) error {
-	slices.SortStableFunc(r.leftovers, func(a, b palette.APIKey) int {
-		return a.Metadata.CreationTimestamp.Compare(b.Metadata.CreationTimestamp)
-	})
-	for ; len(r.leftovers) > 1; r.leftovers = r.leftovers[1:] {
-		err := r.client.APIKeys.Delete(ctx, r.leftovers[0].Metadata.UID)
-		if err != nil && !errors.Is(err, palette.ErrNotFound) {
-			return err
-		}
-	}
-	return nil
-}
-
-// request returns the request for a key like the old one, without the annotations of the
-// server and of earlier rotations.
-func (r *run) request() palette.CreateAPIKeyRequest {
-	meta := r.old.UpdateRequest().Metadata
+// setRequest prepares a key like the old one, without the server's annotations.
+func (r *run) setRequest() error {
+	meta, lifetime := r.old.UpdateRequest().Metadata, r.policy.Validity
 	for _, name := range []string{"ownerUid", "permissions", "scope", "scopeVisibility", "tenantUid", annotationReplacedBy} {
 		delete(meta.Annotations, name)
 	}
 	meta.Annotations[annotationReplaces] = r.old.Metadata.UID
-	spec := palette.APIKeyCreateSpec{UserUID: r.old.Spec.User.UID}
-	if r.lifetime > 0 {
-		spec.Expiry = time.Now().Add(r.lifetime)
+	r.request = palette.CreateAPIKeyRequest{Metadata: meta, Spec: palette.APIKeyCreateSpec{UserUID: r.old.Spec.User.UID}}
+	switch created := r.old.Metadata.CreationTimestamp; {
+	case lifetime == 0 && r.old.Spec.Expiry.IsZero():
+		return nil
+	case lifetime == 0 && !created.IsZero():
+		lifetime = r.old.Spec.Expiry.Sub(created)
 	}
-	return palette.CreateAPIKeyRequest{Metadata: meta, Spec: spec}
+	if lifetime <= r.policy.RenewBefore && replacedBy(r.old) == "" {
+		return fmt.Errorf("the new key's lifetime of %v is not more than RenewBefore; set Validity: %w", lifetime, palette.ErrInvalidArgument)
+	}
+	r.request.Spec.Expiry = time.Now().Add(lifetime)
+	return nil
+}
+
+// replace creates the new key, proves that it works and saves it.
+func (r *run) replace(ctx context.Context) error {
+	for _, key := range r.expired {
+		_ = r.client.APIKeys.Delete(ctx, key.Metadata.UID) // if this fails, the next rotation does it
+	}
+	if len(r.leftovers) > 0 { // a store that does not work must not get one more key
+		stored, err := r.store.Load(ctx)
+		if err == nil && !stored.IsZero() {
+			err = r.save(ctx, stored)
+		}
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			return fmt.Errorf("test the store: %w; no key was created", err)
+		}
+	}
+	created, err := r.client.APIKeys.Create(ctx, r.request)
+	if err != nil {
+		return fmt.Errorf("create the new key: %w; if it exists, it was not stored and will be retired by the next run; "+
+			"a rotation needs room for one more key; keys of interrupted runs: [%s]", err, describe(r.leftovers))
+	}
+	r.newUID = created.UID
+	if err := r.prove(ctx, created.APIKey); err != nil {
+		_ = r.client.APIKeys.Delete(context.WithoutCancel(ctx), r.newUID) // nobody has its value
+		return fmt.Errorf("prove the new key: %w; the new key (uid %s) was not stored and is deleted now or by the next run", err, r.newUID)
+	}
+	if err := r.save(ctx, created.APIKey); err != nil {
+		return fmt.Errorf("save the new key: %w; the new key (uid %s) works, may be stored and will be retired by the next run", err, r.newUID)
+	}
+	return nil
 }
 
 // prove lets the new key read itself. If its owner must not read keys, it works as well.
@@ -201,7 +154,7 @@ func (r *run) prove(ctx context.Context, value palette.Secret) (err error) {
 		return nil
 	}
 	if err == nil && !isLeftover(*key, r.old) {
-		err = errors.New("the server did not keep the owner or the annotation " + annotationReplaces)
+		return errors.New("the server did not keep the owner or the annotation " + annotationReplaces)
 	}
 	return err
 }
@@ -212,44 +165,21 @@ func (r *run) save(ctx context.Context, key palette.Secret) error {
 		return err
 	}
 	stored, err := r.store.Load(ctx)
-	if err == nil && stored != key {
-		return errors.New("the store returned another key than the one that was saved")
-	}
-	if errors.Is(err, errors.ErrUnsupported) {
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
 		return nil
+	case err == nil && stored != key:
+		return errors.New("the store returned another key than the one that was saved")
 	}
 	return err
 }
 
-// retireAll retires the leftovers, then the old key: until then, the rotation is
-// unfinished. It returns the expiry of the old key.
-func (r *run) retireAll(ctx context.Context) (expiry time.Time, err error) {
-	for _, key := range append(r.leftovers, r.old) {
-		if expiry, err = r.retire(ctx, key.Metadata.UID); err != nil {
-			return expiry, fmt.Errorf("retire the key (uid %s): %w", key.Metadata.UID, err)
-		}
-	}
-	return expiry, nil
-}
-
-// retire retires a key with the client. If the client's own key was one of those that were
-// retired, to which Palette responds with 401 or 404, it uses the new key.
-func (r *run) retire(ctx context.Context, uid string) (expiry time.Time, err error) {
-	for _, client := range []*palette.Client{r.client, r.fresh} {
-		expiry, err = r.retireWith(ctx, client, uid)
-		if !errors.Is(err, palette.ErrUnauthorized) && !errors.Is(err, palette.ErrNotFound) {
-			return expiry, err
-		}
-	}
-	if errors.Is(err, palette.ErrNotFound) {
-		err = nil
-	}
-	return time.Time{}, err
-}
-
-// retireWith deletes a key, or lets it expire after the overlap. It returns the expiry.
-func (r *run) retireWith(ctx context.Context, client *palette.Client, uid string) (time.Time, error) {
+// retire deletes a key, or lets it expire after the overlap. It returns the expiry.
+func (r *run) retire(ctx context.Context, client *palette.Client, uid string) (time.Time, error) {
 	key, err := client.APIKeys.Get(ctx, uid)
+	if client != r.fresh && (errors.Is(err, palette.ErrUnauthorized) || errors.Is(err, palette.ErrNotFound)) {
+		return r.retire(ctx, r.fresh, uid) // perhaps the client's own key was retired before
+	}
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -257,43 +187,79 @@ func (r *run) retireWith(ctx context.Context, client *palette.Client, uid string
 		return time.Time{}, client.APIKeys.Delete(ctx, uid)
 	}
 	req := key.UpdateRequest()
-	end := time.Now().Add(r.policy.Overlap).UTC().Truncate(time.Millisecond)
-	if req.Spec.Expiry.IsZero() || end.Before(req.Spec.Expiry) {
+	if end := time.Now().Add(r.policy.Overlap).UTC().Truncate(time.Millisecond); req.Spec.Expiry.IsZero() || end.Before(req.Spec.Expiry) {
 		req.Spec.Expiry = end
 	}
 	req.Metadata.Annotations[annotationReplacedBy] = uid + " " + r.newUID
 	return req.Spec.Expiry, client.APIKeys.Update(ctx, uid, req)
 }
 
-// The functions below describe what is true after an error.
-
-func (r *run) oldKey() string {
-	switch {
-	case !r.old.Status.IsActive:
-		return "the old key is inactive"
-	case r.old.Expired(time.Now()):
-		return "the old key has expired"
+// Find returns the key with the given name that is to be rotated next. It ignores keys that
+// were replaced or that an unfinished rotation left, and prefers active keys to inactive and
+// expired ones. If userUID, the owner, is empty, keys of several users are an error, because
+// everybody can create keys of any name. If there is no key, it is [palette.ErrNotFound].
+func Find(ctx context.Context, client *palette.Client, name, userUID string) (palette.APIKey, error) {
+	keys, err := client.APIKeys.List(ctx)
+	if err != nil {
+		return palette.APIKey{}, fmt.Errorf("rotation: list the keys: %w", err)
 	}
-	return "the old key still works"
+	var named, found, live []palette.APIKey
+	for _, key := range keys {
+		if key.Metadata.Name != name || userUID != "" && key.Spec.User.UID != userUID {
+			continue
+		}
+		named = append(named, key)
+		if key.Spec.User.UID != named[0].Spec.User.UID {
+			return palette.APIKey{}, fmt.Errorf("rotation: several users have keys with the name %q: %s", name, describe(named))
+		}
+		if replacedBy(key) != "" || isLeftover(key, keys...) {
+			continue
+		}
+		found = append(found, key)
+		if key.Status.IsActive && !key.Expired(time.Now()) {
+			live = append(live, key)
+		}
+	}
+	if len(live) > 0 {
+		found = live
+	}
+	switch len(found) {
+	case 0:
+		return palette.APIKey{}, fmt.Errorf("rotation: no key with the name %q: %w", name, palette.ErrNotFound)
+	case 1:
+		return found[0], nil
+	}
+	return palette.APIKey{}, fmt.Errorf("rotation: several keys have the name %q: %s", name, describe(found))
 }
 
-func (r *run) afterCreate(err error) string {
-	switch {
-	case errors.Is(err, palette.ErrOutcomeUnknown):
-		return "a new key may exist; it was not stored and will be retired by the next run"
-	case errors.Is(err, palette.ErrBadRequest), errors.Is(err, palette.ErrConflict), errors.Is(err, palette.ErrForbidden):
-		return "no key was created; a rotation needs room for one more key; keys of interrupted runs: [" +
-			describe(r.leftovers) + "]"
+// describe lists the uids and the owners of keys.
+func describe(keys []palette.APIKey) string {
+	var texts []string
+	for _, key := range keys {
+		texts = append(texts, fmt.Sprintf("%s (user %s)", key.Metadata.UID, key.Spec.User.UID))
 	}
-	return "no key was created"
+	return strings.Join(texts, ", ")
 }
 
-// deleteNew deletes the new key, whose value nobody has.
-func (r *run) deleteNew(ctx context.Context) string {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if r.client.APIKeys.Delete(ctx, r.newUID) != nil {
-		return "was not stored and will be retired by the next run"
+// Everybody can write annotations on their own keys: compare the owners.
+const (
+	annotationReplaces   = "rotation/replaces"   // of a new key: the uid of the old key
+	annotationReplacedBy = "rotation/replacedBy" // of an old key: its own uid, so that copies do not count, and the uid of the new key
+)
+
+// replacedBy returns the uid of the key that replaced key, or "".
+func replacedBy(key palette.APIKey) string {
+	uid, newUID, _ := strings.Cut(key.Metadata.Annotations[annotationReplacedBy], " ")
+	if uid != key.Metadata.UID {
+		return ""
 	}
-	return "was deleted"
+	return newUID
+}
+
+// isLeftover reports whether key is the new key of an unfinished rotation of one of olds.
+func isLeftover(key palette.APIKey, olds ...palette.APIKey) bool {
+	return replacedBy(key) == "" && slices.ContainsFunc(olds, func(old palette.APIKey) bool {
+		return old.Spec.User.UID != "" && old.Spec.User.UID == key.Spec.User.UID && key.Metadata.UID != old.Metadata.UID &&
+			key.Metadata.Annotations[annotationReplaces] == old.Metadata.UID && replacedBy(old) == ""
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -104,7 +105,7 @@ func metrics(keys []palette.APIKey) string {
 			escape(key.Metadata.UID, "\n"), escape(key.Metadata.Name, "\n"), escape(key.Spec.User.UID, "\n"))
 		expiration, active := "+Inf", map[bool]int{true: 1}[key.Status.IsActive]
 		if !key.Spec.Expiry.IsZero() {
-			expiration = fmt.Sprint(key.Spec.Expiry.Unix())
+			expiration = strconv.FormatInt(key.Spec.Expiry.Unix(), 10)
 		}
 		fmt.Fprintf(&expirations, "palette_api_key_expiration_timestamp_seconds%s %s\n", labels, expiration)
 		fmt.Fprintf(&states, "palette_api_key_active%s %d\n", labels, active)

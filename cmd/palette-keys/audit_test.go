@@ -34,9 +34,11 @@ func findings(t *testing.T, server *palettetest.Server, args ...string) map[stri
 	got := runTool(t, environment(server), append([]string{"audit", "-json"}, args...)...)
 	var doc struct {
 		Items []struct {
-			Findings []string
-			Metadata struct{ UID string }
-		}
+			Findings []string `json:"findings"`
+			Metadata struct {
+				UID string `json:"uid"`
+			} `json:"metadata"`
+		} `json:"items"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(got.stdout), &doc))
 	all := map[string][]string{}

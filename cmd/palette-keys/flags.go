@@ -93,10 +93,8 @@ func parse(c command, args []string) (*invocation, error) {
 // parseDuration parses a duration such as 30d, 1d12h or 720h.
 func parseDuration(s string) (time.Duration, error) {
 	if days, rest, found := strings.Cut(s, "d"); found {
-		n, err := strconv.ParseUint(days, 10, 16)
-		s = fmt.Sprintf("%dh%s", n*24, rest)
-		if err != nil {
-			s = "invalid"
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			s = fmt.Sprintf("%dh%s", n*24, rest)
 		}
 	}
 	d, err := time.ParseDuration(s)

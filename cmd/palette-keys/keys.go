@@ -100,13 +100,11 @@ func deleteKeys(ctx context.Context, in *invocation) error {
 
 // changeAll changes keys, one after the other. A key that fails does not stop the others,
 // unless they would fail as well.
-func changeAll(
-	ctx context.Context, w io.Writer, done string, uids []string, change func(context.Context, string) error,
-) error {
+func changeAll(ctx context.Context, w io.Writer, done string, uids []string, do func(context.Context, string) error) error {
 	var errs []error
 	changed := 0
 	for _, uid := range uids {
-		err := change(ctx, uid)
+		err := do(ctx, uid)
 		if err == nil {
 			changed++
 			fmt.Fprintf(w, "%s %s (%d of %d)\n", done, uid, changed, len(uids))

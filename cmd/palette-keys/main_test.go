@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -32,7 +33,7 @@ func TestMain(m *testing.M) {
 		defer os.RemoveAll(folder)
 		runtime.KeepAlive(main) // links the tool: if it changes, go test must not use a cached result
 		binary = filepath.Join(folder, "palette-keys")
-		if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(context.Background(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 			panic(string(out))
 		}
 		return m.Run()

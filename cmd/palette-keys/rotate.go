@@ -65,19 +65,14 @@ func describe(r rotation.Result) string {
 
 // commandStore is a store that runs the user's commands.
 type commandStore struct {
-	save  []string
-	load  string         // for the shell; "" if there is none
-	saved palette.Secret // in this run
+	save []string
+	load string // for the shell; "" if there is none
 }
 
-// Load returns what the load command prints. Without one, it returns what was saved in this
-// run; what earlier runs saved is not known.
+// Load returns what the load command prints. Without one, it is not known what is saved.
 func (s *commandStore) Load(ctx context.Context) (palette.Secret, error) {
-	switch {
-	case s.load == "" && s.saved.IsZero():
+	if s.load == "" {
 		return palette.Secret{}, errors.ErrUnsupported
-	case s.load == "":
-		return s.saved, nil
 	}
 	var stdout bytes.Buffer
 	cmd := newProgram(ctx, []string{"sh", "-c", s.load})
@@ -95,6 +90,5 @@ func (s *commandStore) Save(ctx context.Context, key palette.Secret) error {
 	if err := cmd.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return fmt.Errorf("save command: %w", err)
 	}
-	s.saved = key
 	return nil
 }

@@ -71,8 +71,7 @@ func newServer(opts []palettetest.Option) (server *palettetest.Server, err error
 
 var shellSafe = regexp.MustCompile(`^[A-Za-z0-9_./:+=@-]+$`)
 
-// newProgram returns a program of the user. If ctx ends, it gets SIGTERM and has 10
-// seconds to stop.
+// newProgram returns a program that gets SIGTERM when ctx ends, and has 10 seconds to stop.
 func newProgram(ctx context.Context, program []string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program[0], program[1:]...) //nolint:gosec // the user gave it on the command line
 	cmd.Stderr = os.Stderr
