@@ -135,7 +135,7 @@ func getKey(t *testing.T, client *palette.Client) error {
 }
 
 // createKey is the operation for tests of what must not happen twice.
-func createKey(t *testing.T, client *palette.Client) (*palette.CreateAPIKeyResponse, error) {
+func createKey(t testing.TB, client *palette.Client) (*palette.CreateAPIKeyResponse, error) {
 	t.Helper()
 	return client.APIKeys.Create(t.Context(), palette.CreateAPIKeyRequest{Metadata: palette.ObjectMetaInput{Name: "ci"}})
 }

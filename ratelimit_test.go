@@ -16,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
+	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 )
 
 // limitedServer is a transport that responds as a server with a rate limit, with a latency
@@ -463,5 +464,19 @@ func BenchmarkRateLimiter(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkDocumentedLimit creates 200 keys from 64 goroutines in real time, which takes at
+// least 15 seconds at the documented limit. Run it with -benchtime 1x.
+func BenchmarkDocumentedLimit(b *testing.B) {
+	for b.Loop() {
+		server := palettetest.Start(b, palettetest.WithRateLimit(10, 50), palettetest.WithKeyLimit(0))
+		client, err := palette.NewClient(palette.WithAPIKey(server.APIKey), palette.WithBaseURL(server.URL))
+		require.NoError(b, err)
+
+		require.Zero(b, createConcurrently(b, client, 200, 64))
+
+		b.ReportMetric(float64(len(server.Requests())), "requests")
 	}
 }

@@ -495,7 +495,7 @@ func newNetworkClient(t *testing.T, server *httptest.Server, opts ...palette.Opt
 
 // createConcurrently creates n keys from several goroutines and returns the number of
 // failed calls.
-func createConcurrently(t *testing.T, client *palette.Client, n, goroutines int) int64 {
+func createConcurrently(t testing.TB, client *palette.Client, n, goroutines int) int64 {
 	t.Helper()
 	var wg sync.WaitGroup
 	var next, failed atomic.Int64
