@@ -119,7 +119,7 @@ func (s *APIKeysService) FindByName(ctx context.Context, name string) ([]APIKey,
 func (s *APIKeysService) Get(ctx context.Context, uid string) (*APIKey, error) {
 	var got keyResponse
 	op := operation{
-		name: "apiKeys.get", method: http.MethodGet,
+		name: "apiKeys.get", idempotent: true, method: http.MethodGet,
 		success: http.StatusOK, decode: got.decode,
 	}
 	if err := s.sendToKey(ctx, op, uid, "", nil); err != nil {
@@ -136,7 +136,7 @@ func (s *APIKeysService) Get(ctx context.Context, uid string) (*APIKey, error) {
 // The conditions for [ErrInvalidArgument] are those of [APIKeysService.Get] and
 // [APIKeysService.Create]. If the key does not exist, the error is [ErrNotFound].
 func (s *APIKeysService) Update(ctx context.Context, uid string, req UpdateAPIKeyRequest) error {
-	op := operation{name: "apiKeys.update", method: http.MethodPut, success: http.StatusNoContent}
+	op := operation{name: "apiKeys.update", idempotent: true, method: http.MethodPut, success: http.StatusNoContent}
 	if err := checkRequest(req.Metadata, req.Spec.Expiry, ""); err != nil {
 		return invalidArgument(op.name, err)
 	}
@@ -150,34 +150,34 @@ func (s *APIKeysService) Update(ctx context.Context, uid string, req UpdateAPIKe
 // the error is [ErrNotFound]. If Delete is retried after an attempt that the server may
 // have processed, and the key does not exist, Delete returns nil.
 func (s *APIKeysService) Delete(ctx context.Context, uid string) error {
-	op := operation{name: "apiKeys.delete", method: http.MethodDelete, success: http.StatusNoContent}
+	op := operation{name: "apiKeys.delete", idempotent: true, method: http.MethodDelete, success: http.StatusNoContent}
 	return s.sendToKey(ctx, op, uid, "", nil)
 }
 
 // Activate makes a deactivated key work again. Errors are those of [APIKeysService.Get].
 func (s *APIKeysService) Activate(ctx context.Context, uid string) error {
-	op := operation{name: "apiKeys.activate", method: http.MethodPatch, success: http.StatusNoContent}
+	op := operation{name: "apiKeys.activate", idempotent: true, method: http.MethodPatch, success: http.StatusNoContent}
 	return s.sendToKey(ctx, op, uid, "", stateRequest{IsActive: true})
 }
 
 // Deactivate makes a key stop working until Activate is called. Errors are those of
 // [APIKeysService.Get].
 func (s *APIKeysService) Deactivate(ctx context.Context, uid string) error {
-	op := operation{name: "apiKeys.deactivate", method: http.MethodPatch, success: http.StatusNoContent}
+	op := operation{name: "apiKeys.deactivate", idempotent: true, method: http.MethodPatch, success: http.StatusNoContent}
 	return s.sendToKey(ctx, op, uid, "", stateRequest{IsActive: false})
 }
 
 // Revoke makes a key stop working until Reactivate is called. How this differs from
 // Deactivate is not documented. Errors are those of [APIKeysService.Get].
 func (s *APIKeysService) Revoke(ctx context.Context, uid string) error {
-	op := operation{name: "apiKeys.revoke", method: http.MethodPut, success: http.StatusNoContent}
+	op := operation{name: "apiKeys.revoke", idempotent: true, method: http.MethodPut, success: http.StatusNoContent}
 	return s.sendToKey(ctx, op, uid, "/state", stateRequest{IsActive: false})
 }
 
 // Reactivate makes a revoked key work again, until it expires (doc). Errors are those
 // of [APIKeysService.Get].
 func (s *APIKeysService) Reactivate(ctx context.Context, uid string) error {
-	op := operation{name: "apiKeys.reactivate", method: http.MethodPut, success: http.StatusNoContent}
+	op := operation{name: "apiKeys.reactivate", idempotent: true, method: http.MethodPut, success: http.StatusNoContent}
 	return s.sendToKey(ctx, op, uid, "/state", stateRequest{IsActive: true})
 }
 
@@ -187,7 +187,6 @@ func (s *APIKeysService) sendToKey(ctx context.Context, op operation, uid, subpa
 		return invalidArgument(op.name, err)
 	}
 	op.path = collectionPath + "/" + uid + subpath
-	op.idempotent = true
 	return s.send(ctx, op, body)
 }
 
@@ -210,8 +209,8 @@ func (s *APIKeysService) pages(ctx context.Context) iter.Seq2[[]APIKey, error] {
 		for token := ""; ; {
 			page := listResponse{seen: seen, before: total}
 			op := operation{
-				name: "apiKeys.list", method: http.MethodGet, path: collectionPath,
-				idempotent: true, success: http.StatusOK, decode: page.decode,
+				name: "apiKeys.list", idempotent: true, method: http.MethodGet, path: collectionPath,
+				success: http.StatusOK, decode: page.decode,
 			}
 			if token != "" {
 				op.query = url.Values{"continue": {token}}
@@ -253,8 +252,8 @@ func checkRequest(meta ObjectMetaInput, expiry time.Time, userUID string) error 
 	if strings.TrimSpace(meta.Name) == "" {
 		return errors.New("Metadata.Name is empty")
 	}
-	if year := expiry.UTC().Year(); year < 1 || year > 9999 {
-		return fmt.Errorf("the year of Spec.Expiry is %d in UTC, not 1 to 9999", year)
+	if err := checkExpiry(expiry); err != nil {
+		return err
 	}
 	texts := []string{meta.Name, userUID}
 	for _, values := range []map[string]string{meta.Annotations, meta.Labels} {
@@ -266,6 +265,14 @@ func checkRequest(meta ObjectMetaInput, expiry time.Time, userUID string) error 
 		if !utf8.ValidString(text) {
 			return errors.New("a name, uid, annotation or label is not UTF-8")
 		}
+	}
+	return nil
+}
+
+// checkExpiry returns an error if RFC 3339 cannot express t in UTC.
+func checkExpiry(t time.Time) error {
+	if year := t.UTC().Year(); year < 1 || year > 9999 {
+		return fmt.Errorf("the year of the expiry is %d in UTC, not 1 to 9999", year)
 	}
 	return nil
 }

@@ -184,7 +184,7 @@ func TestInvalidRequestIsNotSent(t *testing.T) {
 	label := func(name, value string) palette.ObjectMetaInput {
 		return palette.ObjectMetaInput{Name: "ci", Labels: map[string]string{name: value}}
 	}
-	year := func(n string) string { return "the year of Spec.Expiry is " + n + " in UTC, not 1 to 9999" }
+	year := func(n string) string { return "the year of the expiry is " + n + " in UTC, not 1 to 9999" }
 	for _, tt := range []struct {
 		name   string
 		meta   palette.ObjectMetaInput

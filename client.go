@@ -150,6 +150,27 @@ func (c *Client) call(ctx context.Context, op operation) error {
 	}
 }
 
+// failed returns the error of a call whose last attempt is o.
+func (op operation) failed(o outcome, note string) error {
+	err := o.err
+	if note != "" {
+		err = withNote(err, note)
+	}
+	if !op.idempotent && o.maybeProcessed {
+		err = withNote(err, op.hint, ErrOutcomeUnknown)
+	}
+	return err
+}
+
+// interrupted returns the error of a call whose context ended while it waited. last is
+// the last attempt, if there was one.
+func (op operation) interrupted(last outcome, err error) error {
+	if last.err == nil {
+		return &callError{"palette: " + op.name + ": " + err.Error(), []error{err}}
+	}
+	return withNote(last.err, "not retried: "+err.Error(), err)
+}
+
 // credentialChanged reports whether the source now returns another credential than the one
 // that was sent.
 func (c *Client) credentialChanged(ctx context.Context, o outcome) bool {

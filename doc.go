@@ -1,7 +1,6 @@
 // Package palette is a client for the API keys of Spectro Cloud Palette.
 //
-// It covers every operation of the /v1/apiKeys resource: create, list, get, update,
-// delete, activate, deactivate, revoke and reactivate. Where this documentation says
+// It covers every operation of the /v1/apiKeys resource. Where this documentation says
 // (spec), the fact is from Palette's OpenAPI contract; (doc) is from Palette's manual;
 // (assumed) is from neither.
 //

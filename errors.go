@@ -376,24 +376,3 @@ func contextError(ctx context.Context) error {
 func withNote(err error, note string, class ...error) error {
 	return &callError{err.Error() + "; " + note, append(class, err)}
 }
-
-// failed returns the error of a call whose last attempt is o.
-func (op operation) failed(o outcome, note string) error {
-	err := o.err
-	if note != "" {
-		err = withNote(err, note)
-	}
-	if !op.idempotent && o.maybeProcessed {
-		err = withNote(err, op.hint, ErrOutcomeUnknown)
-	}
-	return err
-}
-
-// interrupted returns the error of a call whose context ended while it waited. last is
-// the last attempt, if there was one.
-func (op operation) interrupted(last outcome, err error) error {
-	if last.err == nil {
-		return &callError{"palette: " + op.name + ": " + err.Error(), []error{err}}
-	}
-	return withNote(last.err, "not retried: "+err.Error(), err)
-}

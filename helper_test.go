@@ -122,7 +122,7 @@ func nilIf(isNil bool, v any) any {
 }
 
 // idempotent reports whether a second request does nothing that the first did not do.
-func (op operation) idempotent() bool { return op.method != "POST" }
+func (op operation) idempotent() bool { return op.name != "Create" }
 
 // succeed returns the response of a success.
 func (op operation) succeed() httpmock.Responder { return respond(op.success, op.response) }

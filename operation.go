@@ -3,7 +3,6 @@ package palette
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -107,21 +106,4 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 		return nil, errBodyTooLarge
 	}
 	return body.Bytes(), nil
-}
-
-// unmarshal decodes a body. Its errors quote nothing of the body: the field path of a
-// json.UnmarshalTypeError holds map keys of the body since Go 1.27, and a time's error
-// its text.
-func unmarshal(body []byte, v any) error {
-	err := json.Unmarshal(body, v)
-	if err == nil {
-		return nil
-	}
-	if typeErr, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return fmt.Errorf("wrong JSON type for %v at offset %d", typeErr.Type, typeErr.Offset)
-	}
-	if syntaxErr, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return fmt.Errorf("invalid JSON at offset %d of %d bytes", syntaxErr.Offset, len(body))
-	}
-	return errors.New("invalid timestamp")
 }

@@ -316,7 +316,7 @@ func FuzzList(f *testing.F) {
 				req.Metadata.Name = "ci"
 			}
 			if err := service.Update(t.Context(), testUID, req); err != nil {
-				require.ErrorContains(t, err, "invalid argument: the year of Spec.Expiry is 0 in UTC")
+				require.ErrorContains(t, err, "invalid argument: the year of the expiry is 0 in UTC")
 			}
 		}
 	})

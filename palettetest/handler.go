@@ -34,25 +34,6 @@ type operation struct {
 	permission string                        // named in the error if the user may not use the key
 }
 
-var routes = []struct {
-	pattern string
-	methods map[string]operation
-}{
-	{"/v1/apiKeys", map[string]operation{
-		http.MethodGet:  {(*Server).list, ""},
-		http.MethodPost: {(*Server).create, ""},
-	}},
-	{"/v1/apiKeys/{uid}", map[string]operation{
-		http.MethodGet:    {(*Server).get, "apiKey.get"},
-		http.MethodPut:    {(*Server).update, "apiKey.update"},
-		http.MethodDelete: {(*Server).remove, "apiKey.delete"},
-		http.MethodPatch:  {(*Server).setState, "apiKey.update"},
-	}},
-	{"/v1/apiKeys/{uid}/state", map[string]operation{
-		http.MethodPut: {(*Server).setState, "apiKey.update"},
-	}},
-}
-
 // ServeHTTP implements [http.Handler], so that the server can be used without a
 // network. To close a connection, it panics with [http.ErrAbortHandler]. After Close,
 // it responds with 503.

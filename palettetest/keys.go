@@ -105,6 +105,26 @@ func (s *Server) expired(expiry time.Time) bool {
 	return !expiry.IsZero() && !s.cfg.now().Before(expiry)
 }
 
+// The operations.
+var routes = []struct {
+	pattern string
+	methods map[string]operation
+}{
+	{"/v1/apiKeys", map[string]operation{
+		http.MethodGet:  {(*Server).list, ""},
+		http.MethodPost: {(*Server).create, ""},
+	}},
+	{"/v1/apiKeys/{uid}", map[string]operation{
+		http.MethodGet:    {(*Server).get, "apiKey.get"},
+		http.MethodPut:    {(*Server).update, "apiKey.update"},
+		http.MethodDelete: {(*Server).remove, "apiKey.delete"},
+		http.MethodPatch:  {(*Server).setState, "apiKey.update"},
+	}},
+	{"/v1/apiKeys/{uid}/state", map[string]operation{
+		http.MethodPut: {(*Server).setState, "apiKey.update"},
+	}},
+}
+
 func (s *Server) list(c call) *response {
 	keys := slices.DeleteFunc(slices.Clone(s.keys), func(k *storedKey) bool { return !c.user.mayUse(k) })
 	out := listResponse{Items: []keyResponse{}} // not nil: an empty list is []
@@ -153,7 +173,7 @@ func (s *Server) create(c call) *response {
 	if errResp != nil {
 		return errResp
 	}
-	expiry, errResp := s.parseExpiry(in.Spec.Expiry)
+	expiry, errResp := s.parseExpiry("spec.expiry", in.Spec.Expiry)
 	if errResp != nil {
 		return errResp
 	}
@@ -193,15 +213,15 @@ func (s *Server) count(owner string) int {
 	return n
 }
 
-// parseExpiry returns the expiry of a request, which is zero if it is not set, or an
-// error response.
-func (s *Server) parseExpiry(text string) (time.Time, *response) {
+// parseExpiry returns the expiry in a field of a request, which is zero if it is not set, or
+// an error response.
+func (s *Server) parseExpiry(field, text string) (time.Time, *response) {
 	if text == "" {
 		return time.Time{}, nil
 	}
 	parsed, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return time.Time{}, wrongType("spec.expiry", "date-time", text)
+		return time.Time{}, wrongType(field, "date-time", text)
 	}
 	expiry := wireTime(parsed)
 	switch {
@@ -222,7 +242,7 @@ func (s *Server) update(c call) *response {
 	if errResp != nil {
 		return errResp
 	}
-	expiry, errResp := s.parseExpiry(in.Spec.Expiry)
+	expiry, errResp := s.parseExpiry("spec.expiry", in.Spec.Expiry)
 	if errResp != nil {
 		return errResp
 	}
@@ -234,6 +254,11 @@ func (s *Server) update(c call) *response {
 	k.Annotations, k.Labels = in.Metadata.Annotations, in.Metadata.Labels
 	k.modified = s.cfg.now()
 	return noContent()
+}
+
+// stateRequest is the body of activate and revoke. A missing isActive means false.
+type stateRequest struct {
+	IsActive bool `json:"isActive"`
 }
 
 func (s *Server) setState(c call) *response {

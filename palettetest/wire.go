@@ -25,11 +25,6 @@ type keyRequest struct {
 	} `json:"spec"`
 }
 
-// stateRequest is the body of activate and revoke. A missing isActive means false.
-type stateRequest struct {
-	IsActive bool `json:"isActive"`
-}
-
 type listResponse struct {
 	Items    []keyResponse `json:"items"`
 	ListMeta *listMeta     `json:"listmeta,omitempty"`
