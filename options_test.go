@@ -303,26 +303,33 @@ func TestWithEnv(t *testing.T) { //nolint:paralleltest // sets variables of the 
 	invalid := env{"PALETTE_API_KEY": "key 1", "PALETTE_HOST": "ftp://host-1.test"}
 	all := maps.Clone(both)
 	maps.Copy(all, aliases)
+	file := filepath.Join(t.TempDir(), "key")
+	require.NoError(t, os.WriteFile(file, []byte("key-4\n"), 0o600))
+	fileOnly, tokenOnly := env{"PALETTE_API_KEY_FILE": file}, env{"PALETTE_AUTH_TOKEN": "token-5"}
 	for name, tt := range map[string]struct { //nolint:paralleltest // as above
 		env  env
 		opts []palette.Option
-		want string // key and base URL
+		want string // key, token and base URL
 	}{
-		"key and host":            {both, []palette.Option{withEnv}, "key-1 https://host-1.test:8443/prefix"},
-		"aliases":                 {aliases, []palette.Option{withEnv}, "key-2 https://host-2.test"},
-		"precedence over aliases": {all, []palette.Option{withEnv}, "key-1 https://host-1.test:8443/prefix"},
-		"no host":                 {keyOnly, []palette.Option{withEnv}, "key-1 https://api.spectrocloud.com"},
-		"later options":           {both, []palette.Option{withEnv, key, host}, "key-3 https://host-3.test"},
-		"earlier options":         {invalid, []palette.Option{host, key, withEnv}, "key-3 https://host-3.test"},
-		"option of another kind":  {keyOnly, []palette.Option{withEnv, token}, " https://api.spectrocloud.com"},
-		"without WithEnv":         {both, []palette.Option{key}, "key-3 https://api.spectrocloud.com"},
+		"key and host":            {both, []palette.Option{withEnv}, "key-1  https://host-1.test:8443/prefix"},
+		"file":                    {fileOnly, []palette.Option{withEnv}, "key-4  https://api.spectrocloud.com"},
+		"token":                   {tokenOnly, []palette.Option{withEnv}, " token-5 https://api.spectrocloud.com"},
+		"file and option":         {fileOnly, []palette.Option{withEnv, key}, "key-3  https://api.spectrocloud.com"},
+		"aliases":                 {aliases, []palette.Option{withEnv}, "key-2  https://host-2.test"},
+		"precedence over aliases": {all, []palette.Option{withEnv}, "key-1  https://host-1.test:8443/prefix"},
+		"no host":                 {keyOnly, []palette.Option{withEnv}, "key-1  https://api.spectrocloud.com"},
+		"later options":           {both, []palette.Option{withEnv, key, host}, "key-3  https://host-3.test"},
+		"earlier options":         {invalid, []palette.Option{host, key, withEnv}, "key-3  https://host-3.test"},
+		"option of another kind":  {keyOnly, []palette.Option{withEnv, token}, " a-token https://api.spectrocloud.com"},
+		"without WithEnv":         {both, []palette.Option{key}, "key-3  https://api.spectrocloud.com"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			setEnv(t, tt.env)
 
 			req := sentBy(t, tt.opts...)
 
-			assert.Equal(t, tt.want+"/v1/apiKeys/"+testUID, req.Header.Get("ApiKey")+" "+req.URL.String())
+			got := req.Header.Get("ApiKey") + " " + req.Header.Get("Authorization") + " " + req.URL.String()
+			assert.Equal(t, tt.want+"/v1/apiKeys/"+testUID, got)
 		})
 	}
 }
@@ -341,7 +348,12 @@ func TestWithEnvInvalid(t *testing.T) { //nolint:paralleltest // sets variables 
 		opts []palette.Option
 		want string
 	}{
-		"key":                    {env{"PALETTE_API_KEY": "pass-word\n"}, withEnv, "PALETTE_API_KEY is invalid: " + whiteSpace},
+		"key":   {env{"PALETTE_API_KEY": "pass-word\n"}, withEnv, "PALETTE_API_KEY is invalid: " + whiteSpace},
+		"token": {env{"PALETTE_AUTH_TOKEN": "pass-word\n"}, withEnv, "PALETTE_AUTH_TOKEN is invalid: " + whiteSpace},
+		"key, file and token": {
+			env{"PALETTE_API_KEY": "key", "PALETTE_API_KEY_FILE": noPEM, "PALETTE_AUTH_TOKEN": "token"}, withEnv,
+			"credential: more than one is given: PALETTE_API_KEY, PALETTE_API_KEY_FILE, PALETTE_AUTH_TOKEN",
+		},
 		"key, alias":             {env{"SPECTROCLOUD_APIKEY": "pass-word\n"}, withEnv, "SPECTROCLOUD_APIKEY is invalid: " + whiteSpace},
 		"host":                   {env{"PALETTE_HOST": "me:pass-word@host.test"}, withKey, "PALETTE_HOST" + user},
 		"host, alias":            {env{"SPECTROCLOUD_HOST": "me:pass-word@host.test"}, withKey, "SPECTROCLOUD_HOST" + user},
