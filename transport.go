@@ -62,10 +62,11 @@ type bodyTransport struct{ base http.RoundTripper }
 func (t *bodyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ex := exchangeOf(req)
 	clone := req.WithContext(req.Context()) // a shallow copy
+	clone.GetBody, clone.Body = nil, nil    // resty gives a DELETE an empty body of unknown length
 	var body *requestBody
-	if req.Body != nil {
+	if ex.op.body != nil {
 		body = &requestBody{body: req.Body}
-		clone.GetBody, clone.Body = nil, body
+		clone.Body = body
 	}
 	resp, err := t.base.RoundTrip(clone)
 	if err == nil && resp != nil {
