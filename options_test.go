@@ -351,7 +351,8 @@ func TestWithEnvInvalid(t *testing.T) { //nolint:paralleltest // sets variables 
 		"key":   {env{"PALETTE_API_KEY": "pass-word\n"}, withEnv, "PALETTE_API_KEY is invalid: " + whiteSpace},
 		"token": {env{"PALETTE_AUTH_TOKEN": "pass-word\n"}, withEnv, "PALETTE_AUTH_TOKEN is invalid: " + whiteSpace},
 		"key, file and token": {
-			env{"PALETTE_API_KEY": "key", "PALETTE_API_KEY_FILE": noPEM, "PALETTE_AUTH_TOKEN": "token"}, withEnv,
+			env{"PALETTE_API_KEY": "key", "PALETTE_API_KEY_FILE": noPEM, "PALETTE_AUTH_TOKEN": "token"},
+			withEnv,
 			"credential: more than one is given: PALETTE_API_KEY, PALETTE_API_KEY_FILE, PALETTE_AUTH_TOKEN",
 		},
 		"key, alias":             {env{"SPECTROCLOUD_APIKEY": "pass-word\n"}, withEnv, "SPECTROCLOUD_APIKEY is invalid: " + whiteSpace},
