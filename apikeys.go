@@ -20,9 +20,9 @@ const maxPages = 10_000
 
 // APIKeysService has the operations on API keys. It is safe for concurrent use.
 //
-// Every method can return an [*APIError], an error that is [ErrUnexpectedResponse],
-// an error of the context or of the network. If the error is not nil, the other
-// results are nil.
+// Every method can return an [*APIError], an error that is [ErrUnexpectedResponse] or
+// [ErrInvalidArgument] (the context is nil), and an error of the context or the network.
+// If the error is not nil, the other result is nil.
 type APIKeysService struct {
 	client *Client
 }
@@ -30,12 +30,13 @@ type APIKeysService struct {
 // Create creates an API key and returns its value and uid. Palette returns the value
 // only once (doc).
 //
-// If Metadata.Name is empty, a text is not UTF-8, or the year of Spec.Expiry is not 1
-// to 9999 in UTC, the error is [ErrInvalidArgument].
+// If Metadata.Name is empty or white space, a text is not UTF-8, or the year of Spec.Expiry
+// is not 1 to 9999 in UTC, the error is [ErrInvalidArgument].
 //
 // Create is not retried if the server may have processed the request. If the error is
 // [ErrOutcomeUnknown], the key may exist: look for it with [APIKeysService.FindByName]
-// before creating another.
+// before creating another. Its value is lost. Names need not be unique (assumed), so keys
+// of other users or programs can have the same name: do not delete those.
 func (s *APIKeysService) Create(ctx context.Context, req CreateAPIKeyRequest) (*CreateAPIKeyResponse, error) {
 	op := operation{
 		name: "apiKeys.create", method: http.MethodPost, path: collectionPath,

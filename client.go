@@ -74,7 +74,7 @@ func NewClient(opts ...Option) (*Client, error) {
 //   - follow redirects: the transport hides them, because net/http would forward the
 //     API key to another host;
 //   - decode responses (SetDoNotParseResponse): it treats a 201 with an HTML body as success;
-//   - retry (its default): it repeats a POST after any transport error, and sends
+//   - retry (off by default): it retries a POST after any transport error, and sends
 //     reader bodies empty the second time;
 //   - log: it writes URLs to standard error.
 func newResty(hc *http.Client) *resty.Client {
@@ -132,6 +132,7 @@ func (c *Client) call(ctx context.Context, op operation) error {
 		}
 		if !keyChanged && errors.Is(last.err, ErrUnauthorized) && c.credentialChanged(ctx, last) {
 			keyChanged = true
+			c.logRetry(ctx, op, last, 0)
 			continue
 		}
 		n, ok := retries.next(c, last)

@@ -1,6 +1,7 @@
 package palette_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -245,10 +246,10 @@ func TestAPIKeyFileIsReadBeforeEachAttempt(t *testing.T) {
 	assert.Equal(t, []string{"first-key", "second-key", "second-key", "second-key"}, sentKeys(m))
 }
 
-func newFileClient(t *testing.T, rt http.RoundTripper, path string) *palette.Client {
+func newFileClient(t *testing.T, rt http.RoundTripper, path string, opts ...palette.Option) *palette.Client {
 	t.Helper()
-	client, err := palette.NewClient(palette.WithAPIKeyFile(path), palette.WithBaseURL(testBaseURL),
-		palette.WithHTTPClient(&http.Client{Transport: rt}), palette.WithMaxRetries(0))
+	client, err := palette.NewClient(append(opts, palette.WithAPIKeyFile(path), palette.WithBaseURL(testBaseURL),
+		palette.WithHTTPClient(&http.Client{Transport: rt}), palette.WithMaxRetries(0))...)
 	require.NoError(t, err)
 	return client
 }
@@ -339,10 +340,13 @@ func TestCallIsRetriedOnceWithChangedKeyAfterUnauthorized(t *testing.T) {
 				return respondError(401, "UnAuthorizedAccess", "no")(req)
 			}, op.succeed())
 
-			_, err := op.call(t.Context(), newFileClient(t, m, path).APIKeys)
+			var log bytes.Buffer
+
+			_, err := op.call(t.Context(), newFileClient(t, m, path, palette.WithLogger(debugLogger(&log))).APIKeys)
 
 			require.NoError(t, err)
 			assert.Equal(t, []string{"old-key", "new-key"}, sentKeys(m))
+			assert.Contains(t, log.String(), `wait=0s reason="status 401"`)
 		})
 	}
 }

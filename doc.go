@@ -39,7 +39,8 @@
 //
 //	if errors.Is(err, palette.ErrForbidden) {
 //		// the user of the credential lacks a permission
-//	} else if apiErr, ok := errors.AsType[*palette.APIError](err); ok {
+//	}
+//	if apiErr, ok := errors.AsType[*palette.APIError](err); ok {
 //		log.Print(apiErr.StatusCode, apiErr.Code, apiErr.Message)
 //	}
 //
@@ -51,11 +52,11 @@
 //	ErrForbidden           403
 //	ErrNotFound            404 with one of Palette's own error codes
 //	ErrConflict            409
-//	ErrRateLimited         429
+//	ErrRateLimited         429, or the wait for the rate limiter would be too long
 //	ErrServer              500 to 599
 //	ErrRedirect            300 to 399
 //	ErrUnexpectedResponse  the response is not the documented one, or a 404 is not from Palette
-//	ErrOutcomeUnknown      Create failed and the key may exist, in addition to the classes above
+//	ErrOutcomeUnknown      Create failed and the key may exist; can be in addition to another class
 //
 // Other 4xx statuses are an [*APIError] of no class. Errors of the context, the network
 // and TLS can be tested with errors.Is and errors.AsType as well.
@@ -76,12 +77,13 @@
 //
 // The client waits at least as long as a Retry-After header asks. If that is longer
 // than the maximum backoff, or if the context would end first, the call returns
-// without another attempt and [APIError.RetryAfter] is set.
+// without another attempt. [APIError.RetryAfter] is the value of the header.
 //
 // Create is not retried if the server may have processed the request, because a second
 // request could create a second key. If Create fails and the key may exist, the error
 // is [ErrOutcomeUnknown]: look for the key with [APIKeysService.FindByName] before
-// creating another. A caller's own transport that retries POST requests voids this.
+// creating another. With a transport of your own that retries POST requests, one Create
+// can create two keys.
 //
 // If Delete is retried after an attempt that the server may have processed, and the key
 // does not exist, Delete returns nil.
@@ -92,28 +94,30 @@
 // per host. It closes idle connections after 50 seconds, before load balancers do. If
 // http.DefaultTransport was replaced by another type, it is used as it is.
 //
-// Before Create is retried, one of these shows that the server did not process the request:
-// nobody read the request body (no connection, TLS or proxy failure), or an HTTP/2 server
-// refused the stream or ended the connection before it (REFUSED_STREAM, GOAWAY).
-// Any other lost response counts as possibly processed.
+// Create is retried only if the server did not process the request. This is certain if the
+// request body was not read, because the connection, the TLS handshake or the proxy failed,
+// or if an HTTP/2 server refused the stream (REFUSED_STREAM) or closed the connection before
+// it (GOAWAY). After any other lost response, the request may have been processed.
 //
-// A connection that silently stopped carrying bytes costs at most one attempt: HTTP/2
-// connections are checked with pings, and after an attempt timeout the client closes its
-// idle connections.
+// If a connection silently stops carrying bytes, at most one attempt of a call fails:
+// HTTP/2 connections are checked with pings, and after an attempt timeout the client closes
+// its idle connections.
 //
 // # Rate limit
 //
 // Palette allows 10 requests per second and bursts of 50 for each source address (doc). By
 // default, a client sends at most 9 per second and bursts of 45, over all goroutines;
-// [WithRateLimit] and [WithoutRateLimit] change that. Retries count. The wait is not part of
-// [WithTimeout]. If a call would have to wait until after the deadline of its context, it
-// fails immediately with an error that is [ErrRateLimited] and [context.DeadlineExceeded].
+// [WithRateLimit] and [WithoutRateLimit] change that. Retries count against the limit.
+// [WithTimeout] does not include the wait for the rate limiter. If a call would have to wait
+// until after the deadline of its context, it fails immediately with an error that is
+// [ErrRateLimited] and [context.DeadlineExceeded].
 //
-// The limiter adapts to the server. A 429, or a 503 that is not from Palette, pauses all
-// calls for the Retry-After duration, at most the maximum backoff, and halves the rate, but
-// not below a tenth; there are no bursts until the full rate is back. Successes raise the
-// rate by 5 % of the full rate per second. Retries after a 429 or a refused HTTP/2 stream
-// have their own count, four times [WithMaxRetries].
+// The limiter adapts to the server. If the server responds with 429, or with a 503 that is
+// not from Palette, the limiter pauses all calls for the Retry-After duration, at most the
+// maximum backoff. It also halves the rate, down to a tenth of the configured one, and
+// disables bursts until the full rate is back. Successes raise the rate by 5 % of the
+// configured one per second. Retries after a 429 or a refused HTTP/2 stream have their own
+// maximum, four times [WithMaxRetries].
 //
 // # Secrets
 //

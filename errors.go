@@ -33,7 +33,8 @@ var (
 	ErrNotFound = errors.New("palette: not found")
 	// ErrConflict reports the status 409.
 	ErrConflict = errors.New("palette: conflict")
-	// ErrRateLimited reports the status 429.
+	// ErrRateLimited reports the status 429, or that the context would end before the rate
+	// limiter allows the request. The second is also [context.DeadlineExceeded].
 	ErrRateLimited = errors.New("palette: rate limited")
 	// ErrServer reports a status from 500 to 599. Palette uses 500 for business errors
 	// as well: see [APIError.Code].
@@ -44,7 +45,7 @@ var (
 	// that is not from Palette, such as that of an ingress without a route.
 	ErrUnexpectedResponse = errors.New("palette: unexpected response")
 	// ErrOutcomeUnknown reports that Create failed and that the key may exist. The error
-	// is of another class as well.
+	// can be of another class as well, such as ErrServer: test for this one first.
 	ErrOutcomeUnknown = errors.New("palette: outcome unknown")
 	// ErrSecretNotEncoded reports an attempt to marshal a [Secret].
 	ErrSecretNotEncoded = errors.New("palette: a Secret is not marshaled: use Reveal if you want its value")

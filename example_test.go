@@ -2,6 +2,7 @@ package palette_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log"
@@ -96,24 +97,25 @@ func ExampleAPIError() {
 	// 404 ResourceNotFound
 }
 
-// The response of a create is lost after the work was done.
+// The response of a create is lost after the work was done. The name of the key is unique,
+// so that FindByName finds no key that somebody uses.
 func ExampleAPIKeysService_FindByName() {
 	client, server := startPalette()
 	defer server.Close()
 	server.Inject(palettetest.Fault{Method: http.MethodPost, Status: http.StatusBadGateway, After: true})
-	ctx := context.Background()
+	ctx, name := context.Background(), "ci-"+rand.Text()
 
-	_, err := client.APIKeys.Create(ctx, palette.CreateAPIKeyRequest{Metadata: palette.ObjectMetaInput{Name: "ci"}})
+	_, err := client.APIKeys.Create(ctx, palette.CreateAPIKeyRequest{Metadata: palette.ObjectMetaInput{Name: name}})
 	if errors.Is(err, palette.ErrOutcomeUnknown) {
-		keys, err := client.APIKeys.FindByName(ctx, "ci")
+		keys, err := client.APIKeys.FindByName(ctx, name)
 		if err != nil {
 			log.Fatal(err)
 		}
-		for _, key := range keys { // nobody has the value
-			fmt.Println("deleting", key.Metadata.Name, client.APIKeys.Delete(ctx, key.Metadata.UID))
+		for _, key := range keys { // its value is lost
+			fmt.Println("deleting the key:", client.APIKeys.Delete(ctx, key.Metadata.UID))
 		}
 	}
-	// Output: deleting ci <nil>
+	// Output: deleting the key: <nil>
 }
 
 func ExampleClient_WithAPIKey() {

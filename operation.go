@@ -17,7 +17,7 @@ import (
 const maxBody = 64 << 20
 
 // operation describes one call: the request, the response of a success, and whether
-// the request can be repeated.
+// the request is idempotent.
 type operation struct {
 	name, method, path string
 	query              url.Values

@@ -89,8 +89,9 @@ func WithAPIKeyFunc(f func(context.Context) (string, error)) Option {
 }
 
 // WithAuthToken makes the client use a JWT, which it sends in the Authorization header
-// without "Bearer" (spec). Use it to create the first API key of a user. A token is valid
-// for 15 minutes (doc).
+// without "Bearer" (spec). Use it to create the first API key of a user. The response to
+// POST /v1/auth/authenticate with emailId, org and password holds a token (spec), which is
+// valid for 15 minutes (doc).
 func WithAuthToken(token string) Option {
 	return func(c *config) {
 		c.setCredential("WithAuthToken", fixedCredential(headerAuthToken, token), checkCredential(token))
@@ -128,8 +129,9 @@ func checkNil(isNil bool) error {
 //   - PALETTE_INSECURE_SKIP_VERIFY: a boolean, as [WithInsecureSkipVerify]
 //
 // A PALETTE_ variable takes precedence over its alias. An empty variable counts as not
-// set. The last two are not read if [WithRootCAs] or [WithInsecureSkipVerify] is given,
-// and are an error together with [WithHTTPClient].
+// set. More than one credential is an error. The last two variables are not read if
+// [WithRootCAs] or [WithInsecureSkipVerify] is given, and are an error together with
+// [WithHTTPClient].
 func WithEnv() Option { return func(c *config) { c.env = true } }
 
 // WithBaseURL sets the host or the URL of Palette. A path is put before /v1. The URL must
@@ -162,7 +164,8 @@ func WithHTTPClient(hc *http.Client) Option {
 
 // WithTransportWrapper adds middleware, such as OpenTelemetry's. NewClient calls wrap once
 // with a transport that adds the credential; the client uses the result. The middleware
-// sees every attempt, but not the credential.
+// sees every attempt, but not the credential. It can read the response to Create, which
+// holds the new key.
 func WithTransportWrapper(wrap func(http.RoundTripper) http.RoundTripper) Option {
 	return func(c *config) {
 		c.wrapTransport = wrap
@@ -192,7 +195,8 @@ func WithTimeout(perAttempt time.Duration) Option {
 }
 
 // WithMaxRetries sets the maximum number of retries of a call. The default is 3; 0
-// disables retries.
+// disables retries. Retries after a 429, unless [WithoutRateLimit] is given, and after a
+// refused HTTP/2 stream have their own maximum, four times n.
 func WithMaxRetries(n int) Option {
 	return func(c *config) {
 		c.maxRetries = n
@@ -230,9 +234,9 @@ func WithoutRateLimit() Option {
 }
 
 // WithLogger makes the client log to l: each attempt at level Debug (op, method, path,
-// status, attempt, duration) and each retry at level Warn (op, method, path, wait,
-// reason). It never logs headers, bodies or texts of the server. The default is no
-// logging.
+// status, attempt, duration), each retry at level Warn (op, method, path, wait, reason),
+// and each wait of at least a second for the rate limiter at level Info (op, wait). It
+// never logs headers, bodies or texts of the server. The default is no logging.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) {
 		c.logger = l

@@ -12,7 +12,7 @@ import (
 )
 
 // shouldRetry reports whether op may be retried after o, and whether that may help. It
-// is the table of the package documentation.
+// implements the table of the package documentation.
 func (op operation) shouldRetry(o outcome) bool {
 	switch {
 	case o.permanent:

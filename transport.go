@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// exchange is what an attempt and the transport tell each other. It travels in the
-// context of the request, as a pointer, so that printing the context does not print it.
+// exchange holds what an attempt and the transport share. The context of the request
+// holds a pointer to it, so that printing the context does not print it.
 type exchange struct {
 	op         operation
 	attempt    int // starts at 1

@@ -474,6 +474,9 @@ func TestReplacedDefaultTransportIsUsed(t *testing.T) { //nolint:paralleltest //
 	require.NoError(t, getKey(t, newTestClient(t, nil)))
 
 	m.requireSent("GET /v1/apiKeys/66e844c44bab2337f20c7471")
+
+	_, err := palette.NewClient(palette.WithAPIKey(testKey), palette.WithInsecureSkipVerify())
+	require.ErrorContains(t, err, "TLS: http.DefaultTransport was replaced by *palette_test.mock, which cannot be configured")
 }
 
 // newNetworkClient returns a client that uses its own transport over real connections.

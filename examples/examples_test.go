@@ -114,7 +114,7 @@ func TestRotateReplacesAKeyThatExpiresSoonAndNothingElse(t *testing.T) {
 	first, firstErr, _ := run(t, env, "rotate", "ci", file)
 	second, secondErr, _ := run(t, env, "rotate", "ci", file)
 
-	assert.Contains(t, first, "rotated: the old key works until ", firstErr)
+	assert.Contains(t, first, "rotated: the file holds the key ", firstErr)
 	assert.Equal(t, "not due\n", second, secondErr)
 	assert.Len(t, server.Keys(), 2)
 }

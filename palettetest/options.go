@@ -91,8 +91,8 @@ func WithUser(u User) Option {
 	return func(c *config) { c.users = append(c.users, u) }
 }
 
-// WithKeyLimit sets how many keys a user can have; 0 means no limit. To create more
-// responds with 400 and the code ResourceLimitExceeded (assumed). The default is 20,
+// WithKeyLimit sets how many keys a user can have; 0 means no limit. A request
+// to create more gets 400 and the code ResourceLimitExceeded (assumed). The default is 20,
 // as in Palette (doc).
 func WithKeyLimit(n int) Option {
 	return func(c *config) { c.keyLimit = n }

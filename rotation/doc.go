@@ -1,19 +1,23 @@
-// Package rotation replaces an API key so that what the store of the key holds works at
-// every moment, also if the program is killed at any point and run again.
+// Package rotation replaces an API key. The key in the store works at every moment, even if
+// the program is killed at any point and run again.
 //
-// Steps: if the key is due, [Rotate] creates a new key, proves that it works, saves it, loads
-// it and compares. Then it retires the keys that interrupted runs left, and the old key last.
-// With an overlap, to retire means to set the expiry; without one, to delete.
+// If the key is due, [Rotate] creates a new key, checks that it works, saves it, and loads it
+// to compare. Then it retires the keys that interrupted runs left, and the old key last. With
+// an overlap, to retire a key is to set its expiry; without one, to delete it. Rotate also
+// deletes keys of the same owner that it replaced and that expired more than an hour ago. It
+// marks keys with the annotations rotation/replaces and rotation/replacedBy: keep them.
 //
-// After an error, run it again with the same store. If it is [palette.ErrNotFound], call
-// [Find]. A program that rotates its own key must read that key from the store.
+// If Rotate returns an error, call it again with the same store. If the error is
+// [palette.ErrNotFound], call [Find] first. A program that rotates its own key must read that
+// key from the store.
 //
-// The overlap must be longer than programs take to read the stored key again, and than the
-// difference between the clocks. With [palette.WithAPIKeyFile], a program needs no overlap.
+// The overlap must be longer than the time until every program has read the stored key again,
+// plus the difference between the clocks. With [palette.WithAPIKeyFile], no overlap is needed.
 //
 // Two rotations of one key must not run at the same time: each would retire the new key of
 // the other. With cron, use flock(1); in a CronJob of Kubernetes, concurrencyPolicy: Forbid.
 //
-// The user of the client needs the permissions apiKey.create, delete, get, list and update;
-// to rotate keys of other users, it must be a tenant administrator. The owner needs none.
+// The user of the client's credential needs the permissions apiKey.create, delete, get, list
+// and update; to rotate keys of other users, it must be a tenant administrator. The owner of
+// the key needs none, but room for one more key: Palette's default limit is 20 (doc).
 package rotation

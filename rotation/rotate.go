@@ -27,7 +27,10 @@ type Result struct {
 
 // Rotate replaces the key with the given uid and saves the new key in store. If the key is
 // not due, or was replaced before, Rotated is false. In the second case, NewUID is the key
-// that replaced it. If there is no key with this uid, the error is [palette.ErrNotFound].
+// that replaced it. If an earlier run was interrupted, the key is always due.
+//
+// If there is no key with this uid, the error is [palette.ErrNotFound]. If store is nil or
+// the policy is invalid, it is [palette.ErrInvalidArgument].
 func Rotate(ctx context.Context, client *palette.Client, uid string, store Store, policy Policy) (Result, error) {
 	r := run{client: client, store: store, policy: policy}
 	if err := r.look(ctx, uid); err != nil {
@@ -78,8 +81,11 @@ func (r *run) look(ctx context.Context, uid string) error {
 	if err != nil {
 		return fmt.Errorf("list the keys: %w", err)
 	}
-	if old.Spec.User.UID == "" || isLeftover(*old, keys...) {
-		return fmt.Errorf("the key has no owner or was created to replace the key %q, which is to be rotated", old.Metadata.Annotations[annotationReplaces])
+	if old.Spec.User.UID == "" {
+		return errors.New("the key has no owner")
+	}
+	if isLeftover(*old, keys...) {
+		return fmt.Errorf("the key was created to replace the key %q: rotate that one", old.Metadata.Annotations[annotationReplaces])
 	}
 	r.old = *old
 	for _, key := range keys {
@@ -129,9 +135,13 @@ func (r *run) replace(ctx context.Context) error {
 		}
 	}
 	created, err := r.client.APIKeys.Create(ctx, r.request)
-	if err != nil {
-		return fmt.Errorf("create the new key: %w; if it exists, it was not stored and will be retired by the next run; "+
-			"a rotation needs room for one more key; keys of interrupted runs: [%s]", err, describe(r.leftovers))
+	switch {
+	case errors.Is(err, palette.ErrOutcomeUnknown):
+		return fmt.Errorf("create the new key: %w; if it exists, it was not stored and will be retired by the next run", err)
+	case errors.Is(err, palette.ErrBadRequest), errors.Is(err, palette.ErrForbidden), errors.Is(err, palette.ErrConflict): // perhaps a limit
+		return fmt.Errorf("create the new key: %w; a rotation needs room for one more key; keys of interrupted runs: [%s]", err, describe(r.leftovers))
+	case err != nil:
+		return fmt.Errorf("create the new key: %w", err)
 	}
 	r.newUID = created.UID
 	if err := r.prove(ctx, created.APIKey); err != nil {
@@ -197,7 +207,7 @@ func (r *run) retire(ctx context.Context, client *palette.Client, uid string) (t
 // Find returns the key with the given name that is to be rotated next. It ignores keys that
 // were replaced or that an unfinished rotation left, and prefers active keys to inactive and
 // expired ones. If userUID, the owner, is empty, keys of several users are an error, because
-// everybody can create keys of any name. If there is no key, it is [palette.ErrNotFound].
+// everybody can create keys of any name. If there is no key, the error is [palette.ErrNotFound].
 func Find(ctx context.Context, client *palette.Client, name, userUID string) (palette.APIKey, error) {
 	keys, err := client.APIKeys.List(ctx)
 	if err != nil {

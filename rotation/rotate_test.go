@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -248,7 +247,7 @@ func TestNewKeyOfAnUnfinishedRotationIsNotRotated(t *testing.T) {
 
 	_, err := rotation.Rotate(t.Context(), s.admin(), uid, s, rotation.Policy{})
 
-	require.ErrorContains(t, err, strconv.Quote(oldUID))
+	require.EqualError(t, err, `rotation: the key was created to replace the key "`+oldUID+`": rotate that one; nothing was changed`)
 	assert.Len(t, s.server.Keys(), 2)
 }
 
@@ -509,7 +508,7 @@ func TestErrorsSayWhatIsTrue(t *testing.T) {
 	}{
 		"get":           {fault{step: 1}, "get the old key: palette: apiKeys.get: ", "; nothing was changed"},
 		"list":          {fault{step: 2}, "list the keys: palette: apiKeys.list: ", "; nothing was changed"},
-		"create":        {fault{step: 3}, "create the new key: palette: ", "; if it exists, it was not stored and will be retired by the next run; a rotation needs room for one more key; keys of interrupted runs: []" + works},
+		"create":        {fault{step: 3}, "create the new key: palette: ", "; if it exists, it was not stored and will be retired by the next run" + works},
 		"prove":         {fault{step: 4}, "prove the new key: palette: ", "; the new key (uid NEW) was not stored and is deleted now or by the next run" + works},
 		"prove, killed": {fault{step: 4, kill: true}, "prove the new key: palette: ", "; the new key (uid NEW) was not stored and is deleted now or by the next run" + works},
 		"save":          {fault{step: 5}, "save the new key: killed", "; the new key (uid NEW) works, may be stored and will be retired by the next run" + works},
@@ -570,6 +569,12 @@ func TestErrorOfTheKeyLimitNamesTheKeysInTheWay(t *testing.T) {
 	require.ErrorIs(t, err, palette.ErrBadRequest)
 	require.ErrorContains(t, err, "; a rotation needs room for one more key; "+
 		"keys of interrupted runs: [leftover (user "+anna+")]; the old key is unchanged")
+
+	s.server.Inject(palettetest.Fault{Method: http.MethodPost, Status: http.StatusUnauthorized})
+	_, err = s.rotate(s.admin(), rotation.Policy{})
+
+	require.ErrorIs(t, err, palette.ErrUnauthorized)
+	require.NotContains(t, err.Error(), "room")
 }
 
 func TestAnUnknownKeyIsNotFound(t *testing.T) {
@@ -638,6 +643,6 @@ func TestKeyWithoutOwnerIsNotRotated(t *testing.T) {
 
 	_, err := rotation.Rotate(t.Context(), s.admin(), oldUID, s, rotation.Policy{})
 
-	require.EqualError(t, err, `rotation: the key has no owner or was created to replace the key "", which is to be rotated; nothing was changed`)
+	require.EqualError(t, err, `rotation: the key has no owner; nothing was changed`)
 	assert.Equal(t, 2, s.steps, "get and list")
 }

@@ -1,5 +1,4 @@
-// Errors shows the kinds of errors and what to do about them. It uses an in-memory
-// Palette.
+// Errors shows the classes of errors and what to do about them. It uses the fake server.
 package main
 
 import (
@@ -15,7 +14,7 @@ import (
 // advice returns what to do about an error.
 func advice(err error) string {
 	switch {
-	case errors.Is(err, palette.ErrOutcomeUnknown): // first, because it is of another class as well
+	case errors.Is(err, palette.ErrOutcomeUnknown): // first, because it can be of another class as well
 		return "look for the key with FindByName before you create another"
 	case errors.Is(err, palette.ErrInvalidArgument):
 		return "correct the argument or option; no request was sent"

@@ -32,7 +32,7 @@ func main() {
 	case err != nil:
 		log.Fatal(err) // it says which keys work; run the program again
 	case result.Rotated:
-		fmt.Printf("rotated: the old key works until %s\n", result.OldExpiry.UTC().Format(time.RFC3339))
+		fmt.Printf("rotated: the file holds the key %s\n", result.NewUID)
 	default:
 		fmt.Println("not due")
 	}
