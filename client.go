@@ -21,8 +21,8 @@ type Client struct {
 	APIKeys *APIKeysService
 
 	resty        *resty.Client
-	transport    http.RoundTripper // holds the connections
-	ownTransport bool              // nobody else uses transport
+	closeIdle    func() // closes connections that are not in use
+	ownTransport bool   // nobody else uses the connections
 	credential   credential
 	baseURL      string // without a trailing slash
 	host         string
@@ -52,9 +52,10 @@ func NewClient(opts ...Option) (*Client, error) {
 		base, own = newTransport(cfg.timeout, cfg.rootCAs, cfg.skipVerify)
 	}
 	hc.Transport = newRoundTripper(base, cfg.wrapTransport, cfg.baseURL)
+	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // also of a wrapper
 	c := &Client{
 		resty:        newResty(&hc),
-		transport:    base,
+		closeIdle:    (&http.Client{Transport: base}).CloseIdleConnections,
 		ownTransport: own,
 		credential:   cfg.credential,
 		baseURL:      cfg.baseURL.String(),
@@ -106,9 +107,7 @@ func (c *Client) WithAPIKey(key string) (*Client, error) {
 
 // CloseIdleConnections closes connections that are not in use, as
 // [http.Client.CloseIdleConnections] does.
-func (c *Client) CloseIdleConnections() {
-	(&http.Client{Transport: c.transport}).CloseIdleConnections()
-}
+func (c *Client) CloseIdleConnections() { c.closeIdle() }
 
 // call executes op: it waits for the rate limiter, makes an attempt, and retries it if
 // that is possible and may help.
@@ -207,7 +206,7 @@ func (c *Client) attempt(ctx context.Context, op operation, n int) outcome {
 	if c.ownTransport && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		c.CloseIdleConnections() // other connections may have stopped carrying bytes as well
 	}
-	o.credential = ex.secret
+	o.credential = ex.sent()
 	c.limiter.observe(o, start, c.backoff.max)
 	c.logAttempt(ctx, ex, o, time.Since(start))
 	return o

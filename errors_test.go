@@ -160,7 +160,7 @@ func TestAPIErrorFields(t *testing.T) {
 	}{
 		"all": {respond(400, fixture(t, "error_not_found.json")), errorTexts{
 			"ResourceNotFound", "The API key '66e844c44bab2337f20c7471' was not found", "4f1c2d3e-ref",
-			`{"kind":"apiKey","tries":[1, 2.50]}`, "",
+			`{"kind":"apiKey","tries":[1,2.50]}`, "",
 		}},
 		"number as code": {respond(400, fixture(t, "error_number.json")), errorTexts{
 			Code: "608", Message: "limit in query should be less than or equal to 50",

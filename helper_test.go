@@ -346,6 +346,12 @@ func startServer(t *testing.T, http2 bool, handler http.Handler) (*httptest.Serv
 	return server, conns
 }
 
+// serveKey responds as Get expects.
+var serveKey http.HandlerFunc = func(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, testKeyJSON)
+}
+
 // connections counts the connections of a server.
 type connections struct{ dialed, open atomic.Int64 }
 

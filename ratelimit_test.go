@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"math"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -65,6 +66,15 @@ func newDefaultClient(t *testing.T, rt http.RoundTripper, opts ...palette.Option
 	}, opts...)...)
 	require.NoError(t, err)
 	return client
+}
+
+func TestMaximumNumberOfRetriesCoversRateLimits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMock(t, busy(429), respond(200, testKeyJSON))
+
+		require.NoError(t, getKey(t, newDefaultClient(t, m, palette.WithMaxRetries(math.MaxInt))))
+	})
 }
 
 func TestRateLimitOfFleets(t *testing.T) {

@@ -1,9 +1,11 @@
 package palette
 
 import (
+	"bytes"
 	"encoding/json"
 	"html"
 	"net/url"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -16,7 +18,7 @@ const minRedacted = 8
 // repeat it. It protects against accidents: both have the credential anyway.
 type redactor struct{ replacer *strings.Replacer }
 
-// newRedactor returns a redactor that replaces credential, verbatim and as JSON, URLs
+// newRedactor returns a redactor that replaces credential, verbatim and as JSON, Go, URLs
 // and HTML encode it, by [REDACTED].
 func newRedactor(credential string) redactor {
 	if len(credential) < minRedacted {
@@ -27,6 +29,7 @@ func newRedactor(credential string) redactor {
 	var pairs []string
 	for _, form := range []string{
 		credential, inJSON, strings.ReplaceAll(inJSON, "/", `\/`),
+		strings.Trim(strconv.Quote(credential), `"`),
 		url.QueryEscape(credential), url.PathEscape(credential), html.EscapeString(credential),
 	} {
 		pairs = append(pairs, form, redacted)
@@ -49,12 +52,17 @@ func (r redactor) text(s string, limit int) string {
 	return string(runes)
 }
 
-// json returns raw without the credential, as valid JSON.
+// json returns raw without the credential, as valid JSON. It encodes raw again, because
+// JSON has many encodings of a text.
 func (r redactor) json(raw json.RawMessage) json.RawMessage {
-	if len(raw) == 0 {
-		return nil // an empty json.RawMessage cannot be marshaled
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	var value any
+	if decoder.Decode(&value) != nil {
+		return nil // there is none; an empty json.RawMessage cannot be marshaled
 	}
-	clean := json.RawMessage(r.replacer.Replace(string(raw)))
+	encoded, _ := json.Marshal(value) // what was decoded can be encoded
+	clean := json.RawMessage(r.replacer.Replace(string(encoded)))
 	if !json.Valid(clean) { // the credential was not inside a string
 		return json.RawMessage(`"` + redacted + `"`)
 	}

@@ -37,6 +37,7 @@ func echoForms(key string) map[string]string {
 		"URL query":           url.QueryEscape(key),
 		"URL path":            url.PathEscape(key),
 		"HTML":                html.EscapeString(key),
+		"Go":                  strings.TrimSuffix(strconv.Quote(key)[1:], `"`),
 	}
 }
 
@@ -59,6 +60,9 @@ func TestTextsOfTheServerAreRedacted(t *testing.T) {
 		"number":        {"1234567890", respond(400, `{"details":{"a":1234567890}}`), errorTexts{Details: `"[REDACTED]"`}},
 		"across syntax": {`"a":"b","c"`, respond(400, `{"details":{"a":"b","c":1}}`), errorTexts{Details: `"[REDACTED]"`}},
 		"unchanged":     {testKey, respond(400, `{"details":{"a":"\u003c"}}`), errorTexts{Details: `{"a":"\u003c"}`}},
+		"escapes in details": {
+			plainKey, respond(400, `{"details":"\u00301`+plainKey[2:]+`"}`), errorTexts{Details: `"[REDACTED]"`},
+		},
 		"URL in details": {
 			testKey, respond(400, `{"details":"/?`+url.QueryEscape(testKey)+`"}`), errorTexts{Details: `"/?[REDACTED]"`},
 		},
@@ -152,6 +156,7 @@ func TestCredentialIsInNoErrorLogOrKeptRequest(t *testing.T) {
 				require.NotEmpty(t, kept)
 				for _, req := range kept {
 					assert.NotContains(t, printed(req.Header)+printed(req.Context()), plainKey)
+					requireUnreachable(t, plainKey, req.Context())
 				}
 			})
 		}
@@ -198,6 +203,22 @@ func TestClientDoesNotShowItsCredential(t *testing.T) {
 				assert.NotContains(t, printed(v), plainKey)
 				requireUnreachable(t, plainKey, v)
 			}
+		})
+	}
+}
+
+// A connection has the credential in its buffers.
+func TestClientWithConnectionsDoesNotShowItsCredential(t *testing.T) {
+	t.Parallel()
+	for protocol, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			server, _ := startServer(t, http2, serveKey)
+			client := newNetworkClient(t, server, palette.WithAPIKey(plainKey))
+
+			require.NoError(t, getKey(t, client))
+
+			requireUnreachable(t, plainKey, client)
 		})
 	}
 }

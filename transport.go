@@ -28,8 +28,9 @@ type exchange struct {
 
 	connecting     atomic.Bool  // the transport waits for a connection
 	roundTrips     atomic.Int64 // requests that were handed to the transport below
-	secret         string       // the credential that was sent
-	location       string       // the target of a redirect
+	over           atomic.Bool  // the attempt has failed: nothing may be sent any more
+	secret         atomic.Value // the credential that was sent, as a Secret
+	location       string       // the target of a redirect, without its query
 	maybeProcessed bool         // after a transport error: the server may have processed the request
 	refused        bool         // after a transport error: the server promised not to have processed it
 }
@@ -41,8 +42,13 @@ func exchangeOf(req *http.Request) *exchange {
 	return ex
 }
 
-// redactor returns a redactor of the credential that was sent.
-func (ex *exchange) redactor() redactor { return newRedactor(ex.secret) }
+// sent returns the credential that was sent.
+func (ex *exchange) sent() string {
+	secret, _ := ex.secret.Load().(Secret)
+	return secret.Reveal()
+}
+
+func (ex *exchange) redactor() redactor { return newRedactor(ex.sent()) }
 
 // newRoundTripper returns the transport of a client: bodyTransport, then the caller's
 // wrapper, which does not see the credential, then credentialTransport, then base.
@@ -51,8 +57,14 @@ func newRoundTripper(base http.RoundTripper, wrap func(http.RoundTripper) http.R
 	if wrap != nil {
 		rt = wrap(rt)
 	}
-	return &bodyTransport{base: rt}
+	return opaque((&bodyTransport{base: rt}).RoundTrip)
 }
+
+// opaque is a transport whose connections, which have the credential in their buffers, are
+// not found by packages that print unexported fields by reflection.
+type opaque func(*http.Request) (*http.Response, error)
+
+func (f opaque) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 // bodyTransport finds out whether a request that failed may have been processed.
 type bodyTransport struct{ base http.RoundTripper }
@@ -73,7 +85,8 @@ func (t *bodyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp, nil
 	}
 	discard(resp)
-	read := body.seal() // first: nothing may read the body after this decision
+	read := body.seal() // first: nothing may be read or sent after this decision
+	ex.over.Store(true)
 	ex.refused = isRefused(err)
 	ex.maybeProcessed = read && ex.roundTrips.Load() > 0 && !ex.refused
 	return nil, err
@@ -157,7 +170,7 @@ func (t *credentialTransport) RoundTrip(req *http.Request) (*http.Response, erro
 	}
 	resp.Request = req // the clone, which has the credential, ends here
 	if isRedirect(resp.StatusCode) {
-		ex.location = resp.Header.Get("Location")
+		ex.location = ex.redactor().text(withoutQuery(resp.Header.Get("Location")), maxText)
 		resp.Header.Del("Location")
 	}
 	return resp, nil
@@ -174,20 +187,43 @@ func (t *credentialTransport) authorize(req *http.Request, ex *exchange) (*http.
 	if err := contextError(req.Context()); err != nil {
 		return nil, err
 	}
-	ex.secret = secret
+	ex.secret.Store(NewSecret(secret))
 	if len(secret) >= minRedacted && strings.Contains(req.URL.Path, secret) {
 		return nil, &permanentError{errors.New("the uid is the client's own credential")} // proxies log paths
 	}
-	if ex.roundTrips.Add(1) > 1 && !ex.op.idempotent {
+	if ex.roundTrips.Add(1) > 1 && !ex.op.idempotent || ex.over.Load() {
 		return nil, &permanentError{errors.New("the transport wrapper retried a request that is not idempotent")}
 	}
-	clone := req.Clone(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-		GetConn: func(string) { ex.connecting.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { ex.connecting.Store(false) },
-	}))
+	clone := req.Clone(ex.trace(req.Context()))
 	clone.Header.Set(ex.credential.header, secret)
 	clone.GetBody = nil // a wrapper may have set it
+	clone.Host = t.host // as above; a proxy sends an http request to this host
 	return clone, nil
+}
+
+// trace returns a context for the transport below. A trace that the caller or a wrapper has
+// put into ctx does not see the headers, which hold the credential.
+func (ex *exchange) trace(ctx context.Context) context.Context {
+	if outer := httptrace.ContextClientTrace(ctx); outer != nil {
+		inner := *outer
+		inner.WroteHeaderField = nil
+		ctx = httptrace.WithClientTrace(untraced{ctx}, &inner)
+	}
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { ex.connecting.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { ex.connecting.Store(false) },
+	})
+}
+
+// untraced is a context without its trace, to which WithClientTrace would add.
+type untraced struct{ context.Context }
+
+func (c untraced) Value(key any) any {
+	value := c.Context.Value(key)
+	if _, ok := value.(*httptrace.ClientTrace); ok {
+		return nil
+	}
+	return value
 }
 
 // permanentError is an error of the transport after which a retry is pointless.

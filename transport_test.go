@@ -11,11 +11,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jarcoal/httpmock"
@@ -76,6 +78,7 @@ func TestWhatWrappersAndTransportsSee(t *testing.T) {
 	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
 		assert.Equal(t, "trace-1", req.Context().Value(trace{}))
 		assert.Nil(t, req.GetBody)
+		assert.Equal(t, "palette.test", req.Host)
 		assert.Equal(t, testKey, req.Header.Get("ApiKey"))
 		assert.NotContains(t, fmt.Sprintf("%v %+v %#v", req.Context(), req.Context(), req.Context()), testKey)
 		return m.RoundTrip(req)
@@ -85,6 +88,7 @@ func TestWhatWrappersAndTransportsSee(t *testing.T) {
 		assert.Nil(t, req.GetBody)
 		clone := req.Clone(req.Context())
 		clone.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
+		clone.Host = "attacker.test"
 		resp, err := next.RoundTrip(clone)
 		assert.NotContains(t, fmt.Sprintf("%v %+v %#v", clone, clone, clone.Context()), testKey)
 		assert.Same(t, clone, resp.Request)
@@ -96,6 +100,28 @@ func TestWhatWrappersAndTransportsSee(t *testing.T) {
 
 	require.NoError(t, err)
 	m.requireSent(`POST /v1/apiKeys {"metadata":{"name":"ci"}}`)
+}
+
+// net/http reports each header field to a trace.
+func TestTraceDoesNotSeeTheCredential(t *testing.T) {
+	t.Parallel()
+	for protocol, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			server, _ := startServer(t, http2, serveKey)
+			var fields, connections atomic.Int64
+			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+				WroteHeaderField: func(string, []string) { fields.Add(1) },
+				GotConn:          func(httptrace.GotConnInfo) { connections.Add(1) },
+			})
+
+			_, err := newNetworkClient(t, server).APIKeys.Get(ctx, testUID)
+
+			require.NoError(t, err)
+			assert.Zero(t, fields.Load())
+			assert.EqualValues(t, 1, connections.Load())
+		})
+	}
 }
 
 func TestRedirectsAreNotFollowed(t *testing.T) {
@@ -130,6 +156,18 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 			}
 			assert.Zero(t, followed.Load())
 		})
+	}
+}
+
+func TestRedirectOfAWrapperIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	redirecting := withWrapper(func(_ http.RoundTripper, req *http.Request) (*http.Response, error) {
+		return respondWith(303, http.Header{"Location": {"/v1/apiKeys"}}, "")(req)
+	})
+	for _, op := range operations() {
+		_, err := op.call(t.Context(), newTestClient(t, newMock(t), redirecting).APIKeys)
+
+		require.ErrorIs(t, err, palette.ErrRedirect)
 	}
 }
 
@@ -185,6 +223,33 @@ func TestWrapperThatRetries(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A wrapper gives up while the transport waits for the credential.
+func TestRequestOfAFailedAttemptIsNotSent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMock(t)
+		slow := func(context.Context) (string, error) {
+			time.Sleep(time.Minute)
+			return testKey, nil
+		}
+		impatient := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+			clone := req.Clone(context.WithoutCancel(req.Context()))
+			clone.Body = io.NopCloser(strings.NewReader(readBody(t, req)))
+			go func() {
+				_, err := next.RoundTrip(clone)
+				assert.Error(t, err)
+			}()
+			return nil, errors.New("the wrapper does not wait")
+		})
+
+		_, err := createKey(t, newFuncClient(t, m, slow, impatient))
+
+		requireOutcomeUnknown(t, err, false)
+		time.Sleep(time.Hour)
+		assert.Empty(t, m.requests())
+	})
 }
 
 func TestWrapperThatReadsTheBodyAndSendsNothing(t *testing.T) {
@@ -447,10 +512,7 @@ func TestInvalidCertificates(t *testing.T) {
 func TestRootCAsWithAnyDefaultTransport(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
 	original := http.DefaultTransport
 	t.Cleanup(func() { http.DefaultTransport = original })
-	server, _ := startServer(t, true, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, testKeyJSON)
-	}))
+	server, _ := startServer(t, true, serveKey)
 	for name, shared := range map[string]*http.Transport{ //nolint:paralleltest // as above
 		"zero":           {},
 		"without HTTP/2": {TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}, // has no TLS configuration
