@@ -126,11 +126,7 @@ func (r *run) replace(ctx context.Context) error {
 		_ = r.client.APIKeys.Delete(ctx, key.Metadata.UID) // if this fails, the next rotation does it
 	}
 	if len(r.leftovers) > 0 { // a store that does not work must not get one more key
-		stored, err := r.store.Load(ctx)
-		if err == nil && !stored.IsZero() {
-			err = r.save(ctx, stored)
-		}
-		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		if err := r.testStore(ctx); err != nil {
 			return fmt.Errorf("test the store: %w; no key was created", err)
 		}
 	}
@@ -145,11 +141,33 @@ func (r *run) replace(ctx context.Context) error {
 	}
 	r.newUID = created.UID
 	if err := r.prove(ctx, created.APIKey); err != nil {
-		_ = r.client.APIKeys.Delete(context.WithoutCancel(ctx), r.newUID) // nobody has its value
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer cancel()
+		_ = r.client.APIKeys.Delete(ctx, r.newUID) // nobody has its value
 		return fmt.Errorf("prove the new key: %w; the new key (uid %s) was not stored and is deleted now or by the next run", err, r.newUID)
 	}
 	if err := r.save(ctx, created.APIKey); err != nil {
 		return fmt.Errorf("save the new key: %w; the new key (uid %s) works, may be stored and will be retired by the next run", err, r.newUID)
+	}
+	return nil
+}
+
+// testStore saves the stored key once more if it works. Otherwise it may have expired, or
+// Load may have changed it.
+func (r *run) testStore(ctx context.Context) error {
+	stored, err := r.store.Load(ctx)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	client, err := r.client.WithAPIKey(stored.Reveal())
+	if err == nil {
+		_, err = client.APIKeys.Get(ctx, r.old.Metadata.UID)
+	}
+	if err == nil || errors.Is(err, palette.ErrForbidden) {
+		return r.save(ctx, stored)
 	}
 	return nil
 }

@@ -544,19 +544,37 @@ func TestErrorsOfTheSecondRunSayWhatIsTrue(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	leftover := s.add(palettetest.Key{Annotations: map[string]string{"rotation/replaces": oldUID}})
-	for name, step := range map[string]int{"load": 3, "save": 4, "load again": 5} {
+	for name, step := range map[string]int{"load": 3, "save": 5, "load again": 6} {
 		s.start(fault{step: step})
 
 		_, err := rotation.Rotate(t.Context(), s.admin(), oldUID, s, rotation.Policy{})
 
 		require.EqualError(t, err, "rotation: test the store: killed; no key was created; the old key is unchanged", name)
 	}
-	s.start(fault{step: 9}) // get, list, load, save, load, create, get, save, load: the store is tested first
+	s.start(fault{step: 10}) // get, list, load, get, save, load, create, get, save, load: the store is tested first
 
 	_, err := rotation.Rotate(t.Context(), s.admin(), oldUID, s, rotation.Policy{})
 
 	require.ErrorContains(t, err, "save the new key: killed")
 	assert.NotNil(t, s.key(leftover))
+}
+
+// For example, Load prints a line of a file of variables, and Save writes this line.
+type prefixStore struct{ *scene }
+
+func (s prefixStore) Load(ctx context.Context) (palette.Secret, error) {
+	stored, err := s.scene.Load(ctx)
+	return palette.NewSecret("KEY=" + stored.Reveal()), err
+}
+
+func TestWhatIsNoKeyIsNotSavedAgain(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	for range 3 {
+		_, err := rotation.Rotate(t.Context(), s.admin(), oldUID, prefixStore{s}, rotation.Policy{})
+
+		require.ErrorContains(t, err, "the store returned another key than the one that was saved")
+	}
 }
 
 func TestErrorOfTheKeyLimitNamesTheKeysInTheWay(t *testing.T) {

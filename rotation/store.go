@@ -21,8 +21,8 @@ type Store interface {
 }
 
 // FileStore returns a store that keeps the key in a file, for [palette.WithAPIKeyFile].
-// Save replaces the file atomically, follows symbolic links and keeps the mode; a new file
-// has the mode 0600. The file belongs to the user that runs the rotation.
+// Save replaces the file atomically, follows symbolic links, and keeps the owner and the
+// mode; if it cannot, it returns an error. A new file has the mode 0600.
 func FileStore(path string) Store { return fileStore{path} }
 
 type fileStore struct{ path string }
@@ -36,31 +36,43 @@ func (s fileStore) Load(context.Context) (palette.Secret, error) {
 }
 
 func (s fileStore) Save(_ context.Context, key palette.Secret) error {
-	path, mode := s.path, os.FileMode(0o600)
-	info, err := os.Stat(path)
-	if err == nil {
-		mode = info.Mode()
-		path, err = filepath.EvalSymlinks(path)
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	path, old, err := s.target()
+	if err != nil {
 		return err
 	}
-	if !mode.IsRegular() {
-		return errors.New(path + " is not a regular file")
-	}
-	temp := path + ".new" // no random name: a killed run leaves at most one such file
+	// No random name: a killed run leaves at most one such file.
+	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".rotation")
 	_ = os.Remove(temp)
 	file, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = file.WriteString(key.Reveal() + "\n")
-	if err := errors.Join(err, file.Chmod(mode.Perm()), file.Sync(), file.Close()); err != nil {
-		return err
+	if old != nil {
+		err = errors.Join(err, copyOwner(file, old), file.Chmod(old.Mode().Perm()))
 	}
-	if err := os.Rename(temp, path); err != nil || runtime.GOOS == "windows" { // has no fsync for folders
+	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil || runtime.GOOS == "windows" { // has no fsync for folders
 		return errors.Join(err, os.RemoveAll(temp))
 	}
 	folder, err := os.Open(filepath.Dir(path))
 	return errors.Join(err, folder.Sync(), folder.Close())
+}
+
+// target returns the path of the file to replace and, if the file exists, its info.
+func (s fileStore) target() (string, os.FileInfo, error) {
+	if _, err := os.Lstat(s.path); errors.Is(err, os.ErrNotExist) {
+		return s.path, nil, nil
+	}
+	path, err := filepath.EvalSymlinks(s.path)
+	if err != nil {
+		return "", nil, err
+	}
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New(path + " is not a regular file")
+	}
+	return path, info, err
 }

@@ -112,7 +112,7 @@ func TestFileStoreFollowsLinks(t *testing.T) {
 func TestFileStoreReplacesWhatAKilledRunLeft(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(folder, "key.new"), []byte("left"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, ".key.rotation"), []byte("left"), 0o644))
 
 	err := saveFile(t, filepath.Join(folder, "key"), "value")
 
@@ -127,12 +127,13 @@ func TestFileStoreErrorsLeaveEverythingAsItWas(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "file"), []byte("old\n"), 0o600))
 	require.NoError(t, os.Mkdir(filepath.Join(folder, "folder"), 0o700))
 	require.NoError(t, os.Symlink("loop", filepath.Join(folder, "loop")))
-	for _, name := range []string{"folder", "loop", "missing/key", "file/key"} {
+	require.NoError(t, os.Symlink("missing", filepath.Join(folder, "broken")))
+	for _, name := range []string{"folder", "loop", "broken", "missing/key", "file/key"} {
 		err := saveFile(t, filepath.Join(folder, name), "value")
 
 		require.Error(t, err, name)
 		require.NotContains(t, err.Error(), "value", name)
-		requireNames(t, folder, "file", "folder", "loop")
+		requireNames(t, folder, "broken", "file", "folder", "loop")
 		requireNames(t, filepath.Join(folder, "folder"))
 		requireFile(t, filepath.Join(folder, "file"), "old\n", 0o600)
 	}

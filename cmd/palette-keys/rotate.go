@@ -57,8 +57,8 @@ func describe(r rotation.Result) string {
 	case r.Rotated:
 		return fmt.Sprintf("rotated: the new key %s is saved, the old key %s works until %s\n",
 			r.NewUID, r.OldUID, utc(r.OldExpiry))
-	case r.NewUID != "":
-		return fmt.Sprintf("not rotated: the key %s was replaced by the key %s before\n", r.OldUID, r.NewUID)
+	case r.NewUID != "": // from an annotation, which anybody may have written
+		return fmt.Sprintf("not rotated: the key %s was replaced by the key %s before\n", r.OldUID, escape(r.NewUID, ""))
 	}
 	return fmt.Sprintf("not due: the key %s expires: %s\n", r.OldUID, utc(r.OldExpiry))
 }

@@ -85,6 +85,18 @@ func TestRotateOfAKeyThatWasReplaced(t *testing.T) {
 	}, got)
 }
 
+func TestRotateEscapesTheAnnotationOfAKey(t *testing.T) {
+	t.Parallel()
+	server, file, env := newRotation(t)
+	server.AddKey(palettetest.Key{UID: "a", Name: "a", Active: true, Annotations: map[string]string{
+		"rotation/replacedBy": "a \x1b[2J\nrotated",
+	}})
+
+	got := runTool(t, env, "rotate", "a", "-out", file)
+
+	assert.Equal(t, result{stdout: `not rotated: the key a was replaced by the key \u001b[2J\u000arotated before` + "\n"}, got)
+}
+
 func TestTheSameRotateGoesOnWorking(t *testing.T) {
 	t.Parallel()
 	server, file, env := newRotation(t)

@@ -1,0 +1,23 @@
+//go:build unix
+
+package rotation
+
+import (
+	"os"
+	"syscall"
+)
+
+// copyOwner gives file the owner and the group of the file that it replaces, so that the
+// same programs can read it.
+func copyOwner(file *os.File, old os.FileInfo) error {
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	is, want := info.Sys().(*syscall.Stat_t), old.Sys().(*syscall.Stat_t)
+	groupReads := old.Mode()&0o070 != 0
+	if is.Uid == want.Uid && (is.Gid == want.Gid || !groupReads) {
+		return nil
+	}
+	return file.Chown(int(want.Uid), int(want.Gid))
+}
