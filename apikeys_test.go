@@ -480,12 +480,13 @@ func TestFindByName(t *testing.T) {
 }
 
 // Keys without a name exist, but nobody looks for them by name.
-func TestFindByNameWithoutName(t *testing.T) {
+func TestFindByNameWithInvalidName(t *testing.T) {
 	t.Parallel()
+	for _, name := range []string{"", "ci\xff"} {
+		keys, err := newTestClient(t, newMock(t)).APIKeys.FindByName(t.Context(), name)
 
-	keys, err := newTestClient(t, newMock(t)).APIKeys.FindByName(t.Context(), "")
-
-	assert.Nil(t, keys)
-	require.ErrorIs(t, err, palette.ErrInvalidArgument)
-	require.EqualError(t, err, "palette: apiKeys.findByName: invalid argument: name is empty or not UTF-8")
+		assert.Nil(t, keys)
+		require.ErrorIs(t, err, palette.ErrInvalidArgument)
+		require.EqualError(t, err, "palette: apiKeys.findByName: invalid argument: name is empty or not UTF-8")
+	}
 }

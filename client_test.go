@@ -12,7 +12,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/http/cookiejar"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -32,36 +31,6 @@ import (
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 )
-
-func TestDerivedClientLeavesTheClientAlone(t *testing.T) {
-	t.Parallel()
-	wrapped, calls := 0, 0
-	m := newMock(t, respond(200, testKeyJSON), respond(200, testKeyJSON), respond(200, testKeyJSON))
-	client := newTestClient(t, m, palette.WithBaseURL(testBaseURL+"/"), palette.WithUserAgent("tool/1"),
-		palette.WithTransportWrapper(func(next http.RoundTripper) http.RoundTripper {
-			wrapped++
-			return roundTripFunc(func(req *http.Request) (*http.Response, error) {
-				calls++
-				return next.RoundTrip(req)
-			})
-		}))
-
-	derived, err := client.WithAPIKey("another-credential")
-	require.NoError(t, err)
-	for _, c := range []*palette.Client{derived, client, derived} {
-		require.NoError(t, getKey(t, c))
-		assert.Equal(t, testBaseURL, c.BaseURL())
-	}
-
-	var keys []string
-	for _, req := range m.requests() {
-		keys = append(keys, req.Header.Get("ApiKey"))
-		assert.Equal(t, "tool/1 palette-apikeys-go/0.1.0", req.Header.Get("User-Agent"))
-	}
-	assert.Equal(t, []string{"another-credential", testKey, "another-credential"}, keys)
-	assert.Equal(t, 1, wrapped)
-	assert.Equal(t, 3, calls)
-}
 
 // newPipeClient returns a client whose connections lead to serve, in memory, and then to
 // a server that sends nothing more.
@@ -131,10 +100,10 @@ func TestContextEndsInEveryPhase(t *testing.T) {
 	type newClient func(*testing.T, operation) *palette.Client
 	waitForKey := func(key string, err error) newClient {
 		return func(t *testing.T, _ operation) *palette.Client {
-			return newKeyFuncClient(t, newMock(t), func(ctx context.Context) (string, error) {
+			return newFuncClient(t, newMock(t), func(ctx context.Context) (string, error) {
 				<-ctx.Done()
 				return key, err
-			})
+			}, withFastRetries(3)...)
 		}
 	}
 	dial := func(t *testing.T, _ operation) *palette.Client {
@@ -222,10 +191,10 @@ func TestEndedContextSendsNothing(t *testing.T) {
 			cancel(errShutdown)
 			expired, stop := context.WithDeadline(t.Context(), time.Unix(0, 0))
 			defer stop()
-			client := newKeyFuncClient(t, newMock(t), func(context.Context) (string, error) {
+			client := newFuncClient(t, newMock(t), func(context.Context) (string, error) {
 				t.Error("the credential was fetched")
 				return testKey, nil
-			})
+			}, withFastRetries(3)...)
 
 			_, err := op.call(canceled, client.APIKeys)
 
@@ -239,21 +208,6 @@ func TestEndedContextSendsNothing(t *testing.T) {
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 		})
 	}
-}
-
-func TestCookieJarIsHonored(t *testing.T) {
-	t.Parallel()
-	cookie := http.Header{"Content-Type": {"application/json"}, "Set-Cookie": {"route=a; Path=/"}}
-	m := newMock(t, respondWith(200, cookie, testKeyJSON), func(req *http.Request) (*http.Response, error) {
-		assert.Equal(t, "route=a", req.Header.Get("Cookie"))
-		return respond(200, testKeyJSON)(req)
-	})
-	jar, err := cookiejar.New(nil)
-	require.NoError(t, err)
-	client := newTestClient(t, m, palette.WithHTTPClient(&http.Client{Transport: m, Jar: jar}))
-
-	require.NoError(t, getKey(t, client))
-	require.NoError(t, getKey(t, client))
 }
 
 func TestLogRecords(t *testing.T) {

@@ -105,7 +105,7 @@ func TestExactlyOneCredentialIsNeeded(t *testing.T) {
 	t.Parallel()
 	key, token, f := palette.WithAPIKey("pass-word"), palette.WithAuthToken("pass-word"), palette.WithAPIKeyFunc(returns("pass-word"))
 	for want, opts := range map[string][]palette.Option{
-		"WithAPIKeyFunc is invalid: the argument is nil":                                {palette.WithAPIKeyFunc(nil)},
+		"WithAPIKeyFunc must not be nil":                                                {palette.WithAPIKeyFunc(nil)},
 		"credential: more than one is given: WithAPIKey, WithAuthToken":                 {token, key},
 		"credential: more than one is given: WithAPIKey, WithAPIKeyFunc":                {key, f},
 		"credential: more than one is given: WithAPIKeyFunc, WithAuthToken":             {f, token},
@@ -168,21 +168,6 @@ func TestAPIKeyFuncErrorEndsTheCall(t *testing.T) {
 			assert.Equal(t, 1, calls)
 		})
 	}
-}
-
-func TestNoRequestIsSentAfterAPIKeyFuncTimesOut(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		client := newFuncClient(t, newMock(t), func(ctx context.Context) (string, error) {
-			<-ctx.Done()
-			return testKey, nil
-		})
-
-		_, err := createKey(t, client)
-
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.NotErrorIs(t, err, palette.ErrOutcomeUnknown)
-	})
 }
 
 func TestClientWithAPIKey(t *testing.T) {
@@ -363,16 +348,6 @@ func TestUnknownKeyThatPaletteReportsAsNotFoundCountsAsUnauthorized(t *testing.T
 	require.NoError(t, newFileClient(t, m, path).APIKeys.Delete(t.Context(), testUID))
 
 	assert.Equal(t, []string{"old-key-4711", "new-key-4711"}, sentKeys(m))
-}
-
-func TestWrongKeyCostsOneRequest(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "key")
-	writeFile(t, path, "wrong-key")
-	m := newMock(t, respondError(401, "UnAuthorizedAccess", "no"))
-
-	require.ErrorIs(t, getKey(t, newFileClient(t, m, path)), palette.ErrUnauthorized)
-	assert.Len(t, m.requests(), 1)
 }
 
 func TestKeyThatChangesTwiceIsTriedTwice(t *testing.T) {

@@ -194,10 +194,11 @@ const (
 // would fill are empty.
 func (ex *exchange) newAPIError(resp *http.Response) *APIError {
 	r := ex.redactor()
+	location, _ := ex.location.Load().(string)
 	e := &APIError{
 		Op: ex.op.name, Method: ex.op.method, Host: ex.host, Path: ex.op.path,
 		StatusCode: resp.StatusCode,
-		Location:   ex.location,
+		Location:   location,
 		RetryAfter: parseRetryAfter(resp.Header.Get("Retry-After"), time.Now()),
 		Attempts:   ex.attempt,
 	}

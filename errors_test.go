@@ -240,26 +240,6 @@ func TestAPIErrorIsLoggedAsAGroupWithoutDetails(t *testing.T) {
 		`"retryAfter":2000000000,"attempts":3}}`)
 }
 
-func TestOutcomeUnknownHint(t *testing.T) {
-	t.Parallel()
-	const host, hint = " (host palette.test, 1 attempt)", "; a key with this name may exist: use FindByName before creating another"
-	for want, response := range map[string]httpmock.Responder{
-		"500 Internal Server Error" + host + hint:                respond(500, ""),
-		"unexpected response: status 202, not 201" + host + hint: respond(202, "{}"),
-		"waiting for the response: unexpected EOF" + host + hint: failWith(io.ErrUnexpectedEOF),
-		"409 Conflict" + host:                                    respond(409, ""),
-	} {
-		t.Run(want, func(t *testing.T) {
-			t.Parallel()
-
-			_, err := createKey(t, newTestClient(t, newMock(t, response)))
-
-			require.EqualError(t, err, "palette: apiKeys.create: "+want)
-			assert.Equal(t, strings.HasSuffix(want, hint), errors.Is(err, palette.ErrOutcomeUnknown))
-		})
-	}
-}
-
 // transportErr is an error of a transport.
 type transportErr struct{ text string }
 
@@ -326,6 +306,13 @@ func TestMessagesSayWhereAndWhatToDo(t *testing.T) { //nolint:paralleltest // re
 		{"401", func(t *testing.T) (string, error) {
 			return testHost, getKey(t, respondingClient(t, 401, jsonType, `{"code":"UnAuthorizedAccess","message":"no access"}`))
 		}, "palette: apiKeys.get: 401 UnAuthorizedAccess: no access (host HOST, 1 attempt); a credential works only on its own host and tenant, until it expires or is revoked"},
+		{"403", func(t *testing.T) (string, error) {
+			return testHost, getKey(t, respondingClient(t, 403, jsonType, `{"code":"OperationForbidden","message":"no permission"}`))
+		}, "palette: apiKeys.get: 403 OperationForbidden: no permission (host HOST, 1 attempt)"},
+		{"lost response to a create", func(t *testing.T) (string, error) {
+			_, err := createKey(t, newTestClient(t, newMock(t, failWith(io.ErrUnexpectedEOF))))
+			return testHost, err
+		}, "palette: apiKeys.create: waiting for the response: unexpected EOF (host HOST, 1 attempt); a key with this name may exist: use FindByName before creating another"},
 		{"connection refused", func(t *testing.T) (string, error) {
 			return hostOf(closed), getKey(t, newNetworkClient(t, closed, palette.WithMaxRetries(0)))
 		}, "palette: apiKeys.get: connecting: dial tcp HOST: connect: connection refused (host HOST, 1 attempt)"},
@@ -393,6 +380,19 @@ func TestMessagesSayWhereAndWhatToDo(t *testing.T) { //nolint:paralleltest // re
 			_, err := client.APIKeys.Get(ctx, testUID)
 			return testHost, err
 		}, "palette: apiKeys.get: the context would end before the rate limiter allows the request"},
+		{"no credential", func(*testing.T) (string, error) {
+			_, err := palette.NewClient()
+			return testHost, err
+		}, "palette: NewClient: invalid argument: credential: none is given: use WithAPIKey, WithAPIKeyFile, WithAPIKeyFunc, WithAuthToken or WithAuthTokenFunc, " +
+			"or WithEnv with PALETTE_API_KEY, PALETTE_API_KEY_FILE or PALETTE_AUTH_TOKEN set"},
+		{"two credentials", func(*testing.T) (string, error) {
+			_, err := palette.NewClient(palette.WithAPIKey(testKey), palette.WithAuthToken(jwt))
+			return testHost, err
+		}, "palette: NewClient: invalid argument: credential: more than one is given: WithAPIKey, WithAuthToken"},
+		{"http", func(*testing.T) (string, error) {
+			_, err := palette.NewClient(palette.WithAPIKey(testKey), palette.WithBaseURL("http://"+testHost))
+			return testHost, err
+		}, "palette: NewClient: invalid argument: base URL: http to HOST would send the credential in clear text: use https, or WithInsecureHTTP"},
 		{"JWT as API key", func(*testing.T) (string, error) {
 			_, err := palette.NewClient(palette.WithAPIKey(jwt))
 			return testHost, err

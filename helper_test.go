@@ -322,15 +322,6 @@ func withWrapper(roundTrip func(next http.RoundTripper, req *http.Request) (*htt
 	})
 }
 
-// newKeyFuncClient returns a client like that of newTestClient, with WithAPIKeyFunc and retries.
-func newKeyFuncClient(t *testing.T, rt http.RoundTripper, f func(context.Context) (string, error)) *palette.Client {
-	t.Helper()
-	client, err := palette.NewClient(append(withFastRetries(3), palette.WithAPIKeyFunc(f), palette.WithBaseURL(testBaseURL),
-		palette.WithHTTPClient(&http.Client{Transport: rt}), palette.WithoutRateLimit())...)
-	require.NoError(t, err)
-	return client
-}
-
 // startServer starts a server below the path prefix of testBaseURL.
 func startServer(t *testing.T, http2 bool, handler http.Handler) (*httptest.Server, *connections) {
 	t.Helper()

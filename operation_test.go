@@ -31,17 +31,6 @@ func requireUnexpected(t *testing.T, op operation, result any, err error, why st
 	require.EqualError(t, err, want)
 }
 
-// operationsWithBody returns the operations whose response has a body.
-func operationsWithBody() []operation {
-	var with []operation
-	for _, op := range operations() {
-		if op.response != "" {
-			with = append(with, op)
-		}
-	}
-	return with
-}
-
 func TestOnlyDocumentedStatusIsSuccess(t *testing.T) {
 	t.Parallel()
 	for _, op := range operations() {
@@ -102,7 +91,7 @@ func TestMediaType(t *testing.T) {
 	} {
 		t.Run(tt.contentType, func(t *testing.T) {
 			t.Parallel()
-			for _, op := range operationsWithBody() {
+			for _, op := range readingOperations() {
 				header := http.Header{"Content-Type": {tt.contentType}}
 				client := newTestClient(t, newMock(t, respondWith(op.success, header, op.response)))
 
@@ -122,7 +111,7 @@ func TestMediaType(t *testing.T) {
 
 func TestBodyThatIsNotJSON(t *testing.T) {
 	t.Parallel()
-	for _, op := range operationsWithBody() {
+	for _, op := range readingOperations() {
 		size := len(op.response)
 		for _, tt := range []struct {
 			name, body string
@@ -210,7 +199,7 @@ func TestBodyLimit(t *testing.T) {
 // be decoded.
 func TestTruncatedBody(t *testing.T) {
 	t.Parallel()
-	for _, op := range operationsWithBody() {
+	for _, op := range readingOperations() {
 		t.Run(op.name, func(t *testing.T) {
 			t.Parallel()
 			body := io.MultiReader(strings.NewReader(op.response), iotest.ErrReader(io.ErrUnexpectedEOF))

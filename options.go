@@ -84,7 +84,8 @@ func (c *config) setKeyFile(option, path string) {
 // fails with it and is not retried.
 func WithAPIKeyFunc(f func(context.Context) (string, error)) Option {
 	return func(c *config) {
-		c.setCredential("WithAPIKeyFunc", funcCredential(headerAPIKey, f, checkAPIKey), checkNil(f == nil))
+		c.credentials["WithAPIKeyFunc"] = funcCredential(headerAPIKey, f, checkAPIKey)
+		c.require("WithAPIKeyFunc", f != nil, "must not be nil")
 	}
 }
 
@@ -102,20 +103,14 @@ func WithAuthToken(token string) Option {
 // token is valid for 15 minutes (doc). See [WithAPIKeyFunc] for how f is called.
 func WithAuthTokenFunc(f func(context.Context) (string, error)) Option {
 	return func(c *config) {
-		c.setCredential("WithAuthTokenFunc", funcCredential(headerAuthToken, f, checkCredential), checkNil(f == nil))
+		c.credentials["WithAuthTokenFunc"] = funcCredential(headerAuthToken, f, checkCredential)
+		c.require("WithAuthTokenFunc", f != nil, "must not be nil")
 	}
 }
 
 func (c *config) setCredential(option string, cred credential, err error) {
 	c.credentials[option] = cred
 	c.require(option, err == nil, "is invalid: %w", err)
-}
-
-func checkNil(isNil bool) error {
-	if isNil {
-		return errors.New("the argument is nil")
-	}
-	return nil
 }
 
 // WithEnv makes the client read these environment variables for what no other option

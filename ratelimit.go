@@ -76,7 +76,8 @@ var errTooLate error = &callError{
 
 // estimate returns how long a call that starts now will wait, at the present rate.
 func (l *rateLimiter) estimate() time.Duration {
-	missing := float64(l.waiting.Load()) + 1 - l.tokens.Tokens()
+	ahead := int(l.waiting.Load()) - len(l.turn) // the call that has its turn has taken its token
+	missing := float64(ahead) + 1 - l.tokens.Tokens()
 	return l.pause() + time.Duration(max(missing, 0)/float64(l.tokens.Limit())*float64(time.Second))
 }
 

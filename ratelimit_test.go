@@ -420,6 +420,27 @@ func TestCanceledWhileWaitingForTheRateLimiter(t *testing.T) {
 	})
 }
 
+func TestCallBehindAWaitingCallHasTimeForBoth(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMock(t, respond(200, testKeyJSON), respond(200, testKeyJSON), respond(200, testKeyJSON))
+		client := newDefaultClient(t, m, palette.WithRateLimit(1, 1))
+		require.NoError(t, getKey(t, client))
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		wg.Go(func() { assert.NoError(t, getKey(t, client)) })
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+
+		_, err := client.APIKeys.Get(ctx, testUID)
+
+		require.NoError(t, err)
+		assert.Equal(t, 2*time.Second, time.Since(start))
+	})
+}
+
 func TestRetriesAfter429HaveTheirOwnCount(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

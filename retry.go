@@ -65,11 +65,8 @@ type backoff struct{ min, max time.Duration }
 // the second, and so on, at most max. It is at least retryAfter.
 func (b backoff) wait(n int, retryAfter time.Duration) time.Duration {
 	ceiling := b.min
-	for ; n > 0 && ceiling < b.max; n-- {
+	for range n {
 		ceiling += min(ceiling, b.max-ceiling)
-		if ceiling == 0 {
-			break // min is 0
-		}
 	}
 	floor := max(ceiling/2, b.min)
 	return max(retryAfter, floor+rand.N(ceiling-floor+1)) //nolint:gosec // jitter needs no secure source

@@ -169,21 +169,6 @@ func TestRetryOnTransportError(t *testing.T) {
 	}
 }
 
-func TestCredentialErrorIsNotRetried(t *testing.T) {
-	t.Parallel()
-	errVault, calls := errors.New("the vault is locked"), 0
-	client := newKeyFuncClient(t, newMock(t), func(context.Context) (string, error) {
-		calls++
-		return "", errVault
-	})
-
-	_, err := createKey(t, client)
-
-	require.ErrorIs(t, err, errVault)
-	requireOutcomeUnknown(t, err, false)
-	assert.Equal(t, 1, calls)
-}
-
 func TestRetrySendsTheSameRequest(t *testing.T) {
 	t.Parallel()
 	for _, op := range operations() {

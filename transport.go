@@ -30,7 +30,7 @@ type exchange struct {
 	roundTrips     atomic.Int64 // requests that were handed to the transport below
 	over           atomic.Bool  // the attempt has failed: nothing may be sent any more
 	secret         atomic.Value // the credential that was sent, as a Secret
-	location       string       // the target of a redirect, without its query
+	location       atomic.Value // the target of a redirect, without its query: a string
 	maybeProcessed bool         // after a transport error: the server may have processed the request
 	refused        bool         // after a transport error: the server promised not to have processed it
 }
@@ -170,7 +170,7 @@ func (t *credentialTransport) RoundTrip(req *http.Request) (*http.Response, erro
 	}
 	resp.Request = req // the clone, which has the credential, ends here
 	if isRedirect(resp.StatusCode) {
-		ex.location = ex.redactor().text(withoutQuery(resp.Header.Get("Location")), maxText)
+		ex.location.Store(ex.redactor().text(withoutQuery(resp.Header.Get("Location")), maxText))
 		resp.Header.Del("Location")
 	}
 	return resp, nil

@@ -2,6 +2,7 @@ package rotation_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -67,16 +68,9 @@ func newScene(t testing.TB, opts ...palettetest.Option) *scene {
 
 // add adds an active key, by default Anna's, named "ci" and 30 days old.
 func (s *scene) add(key palettetest.Key) (uid string) {
-	base := palettetest.Key{Name: "ci", UserUID: anna, CreatedAt: time.Now().Add(-30 * day)}
-	if key.Name == "" {
-		key.Name = base.Name
-	}
-	if key.UserUID == "" {
-		key.UserUID = base.UserUID
-	}
-	if key.CreatedAt.IsZero() {
-		key.CreatedAt = base.CreatedAt
-	}
+	key.Name = cmp.Or(key.Name, "ci")
+	key.UserUID = cmp.Or(key.UserUID, anna)
+	key.CreatedAt = cmp.Or(key.CreatedAt, time.Now().Add(-30*day))
 	key.Active = true
 	uid, value := s.server.AddKey(key)
 	s.values[uid] = value

@@ -47,6 +47,9 @@ func Rotate(ctx context.Context, client *palette.Client, uid string, store Store
 	result := Result{Rotated: true, OldUID: uid, NewUID: r.newUID}
 	for _, key := range append(r.leftovers, r.old) { // the old key last: until then, the rotation is unfinished
 		expiry, err := r.retire(ctx, client, key.Metadata.UID)
+		if errors.Is(err, palette.ErrUnauthorized) || errors.Is(err, palette.ErrNotFound) {
+			expiry, err = r.retire(ctx, r.fresh, key.Metadata.UID) // perhaps the client's own key was retired
+		}
 		if err != nil && !errors.Is(err, palette.ErrNotFound) {
 			return Result{}, fmt.Errorf("rotation: retire the key (uid %s): %w; the new key (uid %s) works and is stored; run again to retire the old key",
 				key.Metadata.UID, err, r.newUID)
@@ -205,9 +208,6 @@ func (r *run) save(ctx context.Context, key palette.Secret) error {
 // retire deletes a key, or lets it expire after the overlap. It returns the expiry.
 func (r *run) retire(ctx context.Context, client *palette.Client, uid string) (time.Time, error) {
 	key, err := client.APIKeys.Get(ctx, uid)
-	if client != r.fresh && (errors.Is(err, palette.ErrUnauthorized) || errors.Is(err, palette.ErrNotFound)) {
-		return r.retire(ctx, r.fresh, uid) // perhaps the client's own key was retired before
-	}
 	if err != nil {
 		return time.Time{}, err
 	}

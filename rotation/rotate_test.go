@@ -405,6 +405,22 @@ func TestOwnKeyThatWasDeletedIsNotMistakenForTheOldOne(t *testing.T) {
 	}
 }
 
+func TestLostResponseToTheDeletionOfTheOwnKey(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.server.Inject(palettetest.Fault{Method: http.MethodDelete, Status: http.StatusBadGateway, After: true})
+	own, err := palette.NewClient(palette.WithAPIKey(s.stored.Reveal()), palette.WithBaseURL(s.server.URL),
+		palette.WithMaxRetries(1), palette.WithBackoff(0, 0))
+	require.NoError(t, err)
+
+	result, err := s.rotate(own, rotation.Policy{})
+
+	require.NoError(t, err)
+	assert.True(t, result.Rotated)
+	assert.Nil(t, s.key(oldUID))
+	assert.True(t, s.works(s.stored.Reveal()))
+}
+
 func replaceResponse(rec *httptest.ResponseRecorder, status int, body string) {
 	*rec = *httptest.NewRecorder()
 	rec.Header().Set("Content-Type", "application/json")

@@ -75,6 +75,9 @@ func run(args []string) int {
 	case errors.As(err, new(usageError)), errors.Is(err, palette.ErrInvalidArgument):
 		code = codeUsage
 	}
+	if i := slices.Index(args, "--"); i >= 0 {
+		args = args[:i] // the rest is another program
+	}
 	report(err, slices.Contains(args, "-json") || slices.Contains(args, "--json"))
 	return code
 }
@@ -86,6 +89,9 @@ func dispatch(ctx context.Context, args []string) error {
 		return exitCode(codeUsage)
 	}
 	name := strings.TrimLeft(args[0], "-") // --help and --version as well
+	if name == "h" {
+		name = "help"
+	}
 	i := slices.IndexFunc(commands, func(c command) bool { return c.name == name })
 	if i < 0 {
 		return usagef("unknown command %q: see palette-keys help", args[0])
