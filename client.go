@@ -195,10 +195,10 @@ func (c *Client) attempt(ctx context.Context, op operation, n int) outcome {
 	if op.body != nil {
 		req.SetHeader("Content-Type", "application/json").SetBody(op.body)
 	}
-	resp, err := req.Execute(op.method, c.baseURL+op.path)
-
 	var o outcome
-	if err != nil {
+	if err := ex.fetchCredential(ctx); err != nil {
+		o = ex.transportFailure(ctx, err)
+	} else if resp, err := req.Execute(op.method, c.baseURL+op.path); err != nil {
 		o = ex.transportFailure(ctx, err)
 	} else {
 		o = ex.decode(ctx, resp.RawResponse)
@@ -206,7 +206,7 @@ func (c *Client) attempt(ctx context.Context, op operation, n int) outcome {
 	if c.ownTransport && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		c.CloseIdleConnections() // other connections may have stopped carrying bytes as well
 	}
-	o.credential = ex.sent()
+	o.credential = ex.secret.Reveal()
 	c.limiter.observe(o, start, c.backoff.max)
 	c.logAttempt(ctx, ex, o, time.Since(start))
 	return o

@@ -42,6 +42,19 @@ func funcCredential(header string, f func(context.Context) (string, error), chec
 	}}
 }
 
+// fetchCredential gets the credential for an attempt.
+func (ex *exchange) fetchCredential(ctx context.Context) error {
+	secret, err := ex.credential.fetch(ctx)
+	if err != nil {
+		return &permanentError{err}
+	}
+	ex.secret = NewSecret(secret)
+	if len(secret) >= minRedacted && strings.Contains(ex.op.path, secret) { // proxies log paths
+		return &permanentError{errors.New("the uid is the client's own credential")}
+	}
+	return contextError(ctx)
+}
+
 // keyFile is a file that holds an API key.
 type keyFile struct {
 	path string

@@ -11,7 +11,6 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"regexp"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,7 +28,7 @@ type exchange struct {
 	connecting     atomic.Bool  // the transport waits for a connection
 	roundTrips     atomic.Int64 // requests that were handed to the transport below
 	over           atomic.Bool  // the attempt has failed: nothing may be sent any more
-	secret         atomic.Value // the credential that was sent, as a Secret
+	secret         Secret       // the credential
 	location       atomic.Value // the target of a redirect, without its query: a string
 	maybeProcessed bool         // after a transport error: the server may have processed the request
 	refused        bool         // after a transport error: the server promised not to have processed it
@@ -42,13 +41,8 @@ func exchangeOf(req *http.Request) *exchange {
 	return ex
 }
 
-// sent returns the credential that was sent.
-func (ex *exchange) sent() string {
-	secret, _ := ex.secret.Load().(Secret)
-	return secret.Reveal()
-}
-
-func (ex *exchange) redactor() redactor { return newRedactor(ex.sent()) }
+// redactor returns a redactor of the credential.
+func (ex *exchange) redactor() redactor { return newRedactor(ex.secret.Reveal()) }
 
 // newRoundTripper returns the transport of a client: bodyTransport, then the caller's
 // wrapper, which does not see the credential, then credentialTransport, then base.
@@ -180,22 +174,11 @@ func (t *credentialTransport) authorize(req *http.Request, ex *exchange) (*http.
 	if ex == nil || req.URL.Scheme != t.scheme || req.URL.Host != t.host {
 		return nil, &permanentError{errOrigin}
 	}
-	secret, err := ex.credential.fetch(req.Context())
-	if err != nil {
-		return nil, &permanentError{err}
-	}
-	if err := contextError(req.Context()); err != nil {
-		return nil, err
-	}
-	ex.secret.Store(NewSecret(secret))
-	if len(secret) >= minRedacted && strings.Contains(req.URL.Path, secret) {
-		return nil, &permanentError{errors.New("the uid is the client's own credential")} // proxies log paths
-	}
 	if ex.roundTrips.Add(1) > 1 && !ex.op.idempotent || ex.over.Load() {
 		return nil, &permanentError{errors.New("the transport wrapper retried a request that is not idempotent")}
 	}
 	clone := req.Clone(ex.trace(req.Context()))
-	clone.Header.Set(ex.credential.header, secret)
+	clone.Header.Set(ex.credential.header, ex.secret.Reveal())
 	clone.GetBody = nil // a wrapper may have set it
 	clone.Host = t.host // as above; a proxy sends an http request to this host
 	return clone, nil

@@ -204,26 +204,22 @@ func TestWrapperThatRetries(t *testing.T) {
 	}
 }
 
-// A wrapper gives up while the transport waits for the credential.
 func TestRequestOfAFailedAttemptIsNotSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMock(t)
-		slow := func(context.Context) (string, error) {
-			<-time.After(time.Minute)
-			return testKey, nil
-		}
 		impatient := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
 			clone := req.Clone(context.WithoutCancel(req.Context()))
 			clone.Body = io.NopCloser(strings.NewReader(readBody(t, req)))
 			go func() {
+				<-time.After(time.Minute)
 				_, err := next.RoundTrip(clone) //nolint:bodyclose // there is no response
 				assert.Error(t, err)
 			}()
 			return nil, errors.New("the wrapper does not wait")
 		})
 
-		_, err := createKey(t, newFuncClient(t, m, slow, impatient))
+		_, err := createKey(t, newTestClient(t, m, impatient))
 
 		requireOutcomeUnknown(t, err, false)
 		<-time.After(time.Hour)
