@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -450,5 +449,3 @@ func hostOf(server *httptest.Server) string {
 	_, host, _ := strings.Cut(server.URL, "://")
 	return host
 }
-
-func discardLog() *log.Logger { return log.New(io.Discard, "", 0) }

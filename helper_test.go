@@ -327,7 +327,7 @@ func startServer(t *testing.T, http2 bool, handler http.Handler) (*httptest.Serv
 	t.Helper()
 	conns := new(connections)
 	server := httptest.NewUnstartedServer(http.StripPrefix("/prefix", handler))
-	server.Config.ErrorLog, server.Config.ConnState = log.New(io.Discard, "", 0), conns.count
+	server.Config.ErrorLog, server.Config.ConnState = discardLog(), conns.count
 	if server.EnableHTTP2 = http2; http2 {
 		server.StartTLS()
 	} else {
@@ -342,6 +342,8 @@ var serveKey http.HandlerFunc = func(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = io.WriteString(w, testKeyJSON)
 }
+
+func discardLog() *log.Logger { return log.New(io.Discard, "", 0) }
 
 // connections counts the connections of a server.
 type connections struct{ dialed, open atomic.Int64 }

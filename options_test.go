@@ -5,8 +5,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"io"
-	"log"
 	"log/slog"
 	"maps"
 	"math"
@@ -377,7 +375,7 @@ func TestTLSOptionsAndVariables(t *testing.T) { //nolint:paralleltest // sets va
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	}))
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.Config.ErrorLog = discardLog()
 	srv.StartTLS()
 	defer srv.Close()
 	pool, caFile := x509.NewCertPool(), filepath.Join(t.TempDir(), "ca.pem")

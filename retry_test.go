@@ -76,9 +76,7 @@ func TestRetryOnStatus(t *testing.T) {
 				requireAttempts(t, err, want)
 				assert.Len(t, m.requests(), want)
 				requireOutcomeUnknown(t, err, !op.idempotent() && tt.unknown)
-				if tt.class != nil {
-					require.ErrorIs(t, err, tt.class)
-				}
+				require.ErrorIs(t, err, tt.class)
 			})
 		}
 	}
