@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/time/rate"
@@ -272,22 +273,24 @@ func Test503OfPaletteDoesNotSlowTheClientDown(t *testing.T) {
 	})
 }
 
-func TestRetryAfterPausesAllCallsOfTheClient(t *testing.T) {
+func TestRetryAfterOfAnOverloadPausesAllCalls(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name       string
+		response   httpmock.Responder
 		maxBackoff time.Duration
 		want       time.Duration // until another call is sent
 	}{
-		{"as the server asks", 10 * time.Second, 4 * time.Second},
-		{"at most the maximum backoff", 2 * time.Second, 2 * time.Second},
+		{"as the server asks", busyFor(429, "4"), 10 * time.Second, 4 * time.Second},
+		{"at most the maximum backoff", busyFor(429, "4"), 2 * time.Second, 2 * time.Second},
+		{"not if Palette responds with 503", busyFor(503, "4"), 10 * time.Second, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMock(t, respondWith(429, http.Header{"Retry-After": {"4"}}, ""), respond(200, testKeyJSON))
+				m := newMock(t, tt.response, respond(200, testKeyJSON))
 				client := newDefaultClient(t, m, palette.WithMaxRetries(0), palette.WithBackoff(0, tt.maxBackoff))
-				require.ErrorIs(t, getKey(t, client), palette.ErrRateLimited)
+				require.Error(t, getKey(t, client))
 				start := time.Now()
 
 				require.NoError(t, getKey(t, client))
