@@ -479,14 +479,17 @@ func TestFindByName(t *testing.T) {
 	}
 }
 
-// Keys without a name exist, but nobody looks for them by name.
 func TestFindByNameWithInvalidName(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"", "ci\xff"} {
-		keys, err := newTestClient(t, newMock(t)).APIKeys.FindByName(t.Context(), name)
+	for test, name := range map[string]string{"empty": "", "not UTF-8": "ci\xff"} {
+		t.Run(test, func(t *testing.T) {
+			t.Parallel()
 
-		assert.Nil(t, keys)
-		require.ErrorIs(t, err, palette.ErrInvalidArgument)
-		require.EqualError(t, err, "palette: apiKeys.findByName: invalid argument: name is empty or not UTF-8")
+			keys, err := newTestClient(t, newMock(t)).APIKeys.FindByName(t.Context(), name)
+
+			assert.Nil(t, keys)
+			require.ErrorIs(t, err, palette.ErrInvalidArgument)
+			require.EqualError(t, err, "palette: apiKeys.findByName: invalid argument: name is empty or not UTF-8")
+		})
 	}
 }

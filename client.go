@@ -52,7 +52,8 @@ func NewClient(opts ...Option) (*Client, error) {
 		base, own = newTransport(cfg.timeout, cfg.rootCAs, cfg.skipVerify)
 	}
 	hc.Transport = newRoundTripper(base, cfg.wrapTransport, cfg.baseURL)
-	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // also of a wrapper
+	// The transport hides redirects; a wrapper can respond with one of its own.
+	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	c := &Client{
 		resty:        newResty(&hc),
 		closeIdle:    (&http.Client{Transport: base}).CloseIdleConnections,

@@ -65,7 +65,7 @@ type APIError struct {
 	Message string // the server's; if the body is not JSON, its media type and, if it is text/plain, its text
 	Ref     string // the server's reference
 
-	Details    json.RawMessage // the server's, encoded again; its form is not documented
+	Details    json.RawMessage // the server's, decoded and encoded again; its form is not documented
 	Location   string          // the target of a refused redirect, without its query
 	RetryAfter time.Duration   // the wait that the server asks for; 0 if it asks for none
 	Attempts   int             // the number of attempts, at least 1

@@ -344,10 +344,6 @@ func TestMessagesSayWhereAndWhatToDo(t *testing.T) { //nolint:paralleltest // re
 		{"redirect", func(t *testing.T) (string, error) {
 			return testHost, getKey(t, respondingClient(t, 302, http.Header{"Location": {"https://other.test/login?token=secret"}}, ""))
 		}, "palette: apiKeys.get: 302 Found: to https://other.test/login (host HOST, 1 attempt); redirects are not followed: check the base URL"},
-		{"proxy, 403", func(t *testing.T) (string, error) {
-			client, proxy := proxyClient(t, 403)
-			return hostOf(proxy), getKey(t, client)
-		}, "palette: apiKeys.get: connecting: proxy HOST refused the connection: 403 Forbidden (host palette.test, 1 attempt)"},
 		{"proxy, 407", func(t *testing.T) (string, error) {
 			client, proxy := proxyClient(t, 407)
 			return hostOf(proxy), getKey(t, client)

@@ -357,15 +357,3 @@ func (c *connections) count(_ net.Conn, state http.ConnState) {
 		c.open.Add(-1)
 	}
 }
-
-// closeCounter is a body that counts calls of Close.
-type closeCounter struct {
-	io.Reader
-
-	closed *int
-}
-
-func (c closeCounter) Close() error {
-	*c.closed++
-	return nil
-}

@@ -12,6 +12,7 @@ import (
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 )
 
+// A key that was read can be stored in the API's own form, as in a report.
 func TestAPIKeyMarshals(t *testing.T) {
 	t.Parallel()
 	sent := fixture(t, "key.json")

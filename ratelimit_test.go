@@ -3,6 +3,7 @@ package palette_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"math"
 	"net/http"
@@ -288,11 +289,16 @@ func TestRetryAfterOfAnOverloadPausesAllCalls(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMock(t, tt.response, respond(200, testKeyJSON))
+				m := newMock(t, tt.response, respond(200, testKeyJSON), respond(200, testKeyJSON))
 				client := newDefaultClient(t, m, palette.WithMaxRetries(0), palette.WithBackoff(0, tt.maxBackoff))
 				require.Error(t, getKey(t, client))
 				start := time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
 
+				_, err := client.APIKeys.Get(ctx, testUID)
+				assert.Equal(t, tt.want > 0, errors.Is(err, palette.ErrRateLimited))
+				assert.Zero(t, time.Since(start))
 				require.NoError(t, getKey(t, client))
 
 				assert.Equal(t, tt.want, time.Since(start))

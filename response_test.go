@@ -322,5 +322,3 @@ func FuzzList(f *testing.F) {
 		}
 	})
 }
-
-// A key that was read can be stored in the API's own form, as in a report.

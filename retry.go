@@ -39,7 +39,7 @@ type retryCounter struct{ refused, other int }
 func (r *retryCounter) next(c *Client, o outcome) (n int, ok bool) {
 	if o.refused || c.limiter != nil && o.status == http.StatusTooManyRequests {
 		r.refused++
-		return r.refused, (r.refused-1)/4 < c.maxRetries
+		return r.refused, (r.refused-1)/4 < c.maxRetries // 4*maxRetries can overflow
 	}
 	r.other++
 	return r.other, r.other <= c.maxRetries

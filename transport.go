@@ -25,13 +25,15 @@ type exchange struct {
 	host       string
 	credential credential
 
-	connecting     atomic.Bool  // the transport waits for a connection
-	roundTrips     atomic.Int64 // requests that were handed to the transport below
-	over           atomic.Bool  // the attempt has failed: nothing may be sent any more
-	secret         Secret       // the credential
-	location       atomic.Value // the target of a redirect, without its query: a string
-	maybeProcessed bool         // after a transport error: the server may have processed the request
-	refused        bool         // after a transport error: the server promised not to have processed it
+	secret         Secret // the credential
+	maybeProcessed bool   // if there is no response: the server may have processed the request
+	refused        bool   // if there is no response: the server promised not to have processed it
+
+	// A wrapper can call the transport from several goroutines.
+	connecting atomic.Bool  // the transport waits for a connection
+	roundTrips atomic.Int64 // requests that were handed to the transport below
+	over       atomic.Bool  // the attempt has failed: nothing may be sent any more
+	location   atomic.Value // the target of a redirect, without its query: a string
 }
 
 type exchangeKey struct{}
@@ -44,8 +46,8 @@ func exchangeOf(req *http.Request) *exchange {
 // redactor returns a redactor of the credential.
 func (ex *exchange) redactor() redactor { return newRedactor(ex.secret.Reveal()) }
 
-// newRoundTripper returns the transport of a client: bodyTransport, then the caller's
-// wrapper, which does not see the credential, then credentialTransport, then base.
+// newRoundTripper returns the transport of a client: bodyTransport, behind opaque, then the
+// caller's wrapper, which does not see the credential, then credentialTransport, then base.
 func newRoundTripper(base http.RoundTripper, wrap func(http.RoundTripper) http.RoundTripper, baseURL *url.URL) http.RoundTripper {
 	var rt http.RoundTripper = &credentialTransport{base: base, scheme: baseURL.Scheme, host: baseURL.Host}
 	if wrap != nil {
@@ -76,10 +78,12 @@ func (t *bodyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := t.base.RoundTrip(clone)
 	if err == nil && resp != nil {
+		ex.maybeProcessed = ex.roundTrips.Load() > 0 // http.Client rejects some responses
 		return resp, nil
 	}
 	discard(resp)
-	read := body.seal() // first: nothing may be read or sent after this decision
+	// First of all, nothing may be read or sent any more.
+	read := body.seal()
 	ex.over.Store(true)
 	ex.refused = isRefused(err)
 	ex.maybeProcessed = read && ex.roundTrips.Load() > 0 && !ex.refused
@@ -93,6 +97,8 @@ func discard(resp *http.Response) {
 	}
 }
 
+var errOver = errors.New("the attempt is over")
+
 // requestBody is a request body that records whether anybody read from it.
 type requestBody struct {
 	mu           sync.Mutex
@@ -104,7 +110,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.sealed {
-		return 0, errors.New("the attempt is over")
+		return 0, errOver
 	}
 	b.read = true
 	return b.body.Read(p)
@@ -171,16 +177,19 @@ func (t *credentialTransport) RoundTrip(req *http.Request) (*http.Response, erro
 }
 
 func (t *credentialTransport) authorize(req *http.Request, ex *exchange) (*http.Request, error) {
-	if ex == nil || req.URL.Scheme != t.scheme || req.URL.Host != t.host {
+	if ex == nil || req.URL.Scheme != t.scheme || req.URL.Host != t.host || req.URL.Opaque != "" {
 		return nil, &permanentError{errOrigin}
 	}
-	if ex.roundTrips.Add(1) > 1 && !ex.op.idempotent || ex.over.Load() {
+	if ex.roundTrips.Add(1) > 1 && !ex.op.idempotent {
 		return nil, &permanentError{errors.New("the transport wrapper retried a request that is not idempotent")}
+	}
+	if ex.over.Load() {
+		return nil, &permanentError{errOver}
 	}
 	clone := req.Clone(ex.trace(req.Context()))
 	clone.Header.Set(ex.credential.header, ex.secret.Reveal())
-	clone.GetBody = nil // a wrapper may have set it
-	clone.Host = t.host // as above; a proxy sends an http request to this host
+	// A wrapper may have changed these. An http proxy connects to Host.
+	clone.GetBody, clone.Host = nil, t.host
 	return clone, nil
 }
 
@@ -198,7 +207,8 @@ func (ex *exchange) trace(ctx context.Context) context.Context {
 	})
 }
 
-// untraced is a context without its trace, to which WithClientTrace would add.
+// untraced hides the trace of a context, because WithClientTrace would call its hooks as
+// well.
 type untraced struct{ context.Context }
 
 func (c untraced) Value(key any) any {

@@ -30,6 +30,7 @@ import (
 func TestRequestsForAnotherOriginAreNotSent(t *testing.T) {
 	t.Parallel()
 	for _, target := range []string{
+		"https:///opaque",
 		"https://attacker.test:8443",
 		"https://palette.test",
 		"http://palette.test:8443",
@@ -38,12 +39,15 @@ func TestRequestsForAnotherOriginAreNotSent(t *testing.T) {
 	} {
 		t.Run(target, func(t *testing.T) {
 			t.Parallel()
-			calls, closed := 0, 0
+			calls, body := 0, &streamed{}
 			diverting := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
 				calls++
 				diverted := req.Clone(req.Context())
-				diverted.Body = closeCounter{req.Body, &closed}
+				body.Reader, diverted.Body = req.Body, body
 				diverted.URL, _ = url.Parse(target)
+				if diverted.URL.Host == "" { // an http proxy connects to what Opaque says
+					diverted.URL.Host, diverted.URL.Opaque = req.URL.Host, "//attacker.test/opaque"
+				}
 				return next.RoundTrip(diverted)
 			})
 			client := newTestClient(t, newMock(t), append(withFastRetries(3), diverting, palette.WithBaseURL("palette.test:8443"))...)
@@ -53,7 +57,7 @@ func TestRequestsForAnotherOriginAreNotSent(t *testing.T) {
 			require.EqualError(t, err, "palette: apiKeys.create: the request is not for the scheme and host of the base URL"+
 				" (host palette.test:8443, 1 attempt)")
 			assert.Equal(t, 1, calls)
-			assert.Equal(t, 1, closed)
+			assert.True(t, body.closed)
 		})
 	}
 }
@@ -169,6 +173,34 @@ func TestRedirectOfAWrapperIsNotFollowed(t *testing.T) {
 
 		require.ErrorIs(t, err, palette.ErrRedirect)
 	}
+}
+
+// http.Client returns an error for a response without a body.
+func TestCreateIsNotRetriedAfterARejectedResponse(t *testing.T) {
+	t.Parallel()
+	m := newMock(t, func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 201, ContentLength: 10}, nil
+	})
+
+	_, err := createKey(t, newTestClient(t, m, withFastRetries(3)...))
+
+	requireOutcomeUnknown(t, err, true)
+	assert.Len(t, m.requests(), 1)
+}
+
+// The race detector finds what the two calls of the transport share.
+func TestWrapperThatCallsTheTransportTwiceAtOnce(t *testing.T) {
+	t.Parallel()
+	var wg sync.WaitGroup
+	hedging := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		wg.Go(func() { _, _ = next.RoundTrip(req.Clone(req.Context())) }) //nolint:bodyclose // it needs no Close
+		return next.RoundTrip(req)
+	})
+
+	err := getKey(t, newTestClient(t, roundTripFunc(redirectTo("/other")), hedging))
+	wg.Wait()
+
+	require.ErrorIs(t, err, palette.ErrRedirect)
 }
 
 // A wrapper that retries may retry everything but Create.

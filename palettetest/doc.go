@@ -39,9 +39,10 @@
 //
 // Palette's contract or manual documents: paths, methods, status codes of success and
 // field names; the headers ApiKey and Authorization (a token for 15 minutes, without
-// "Bearer"); the fields of errors; the annotations that the server adds; 0001-01-01T00:00:00.000Z for times that are not set; that an
-// update replaces annotations and labels and does not change the owner; that an
-// administrator has access to all keys and a user to their own; the limit of 20 keys.
+// "Bearer"); the fields of errors; the annotations that the server adds;
+// 0001-01-01T00:00:00.000Z for times that are not set; that an update replaces
+// annotations and labels and does not change the owner; that an administrator has access
+// to all keys and a user to their own; the limit of 20 keys.
 //
 // Not documented, but reported by others: the code of an error is a string or a number.
 //

@@ -155,8 +155,8 @@ func (r *run) replace(ctx context.Context) error {
 	return nil
 }
 
-// testStore saves the stored key once more if it works. Otherwise it may have expired, or
-// Load may have changed it.
+// testStore saves the stored key once more. If it does not work, testStore does nothing: the
+// key may have expired, or Load may have returned something else than the key.
 func (r *run) testStore(ctx context.Context) error {
 	stored, err := r.store.Load(ctx)
 	if errors.Is(err, errors.ErrUnsupported) {
@@ -169,10 +169,13 @@ func (r *run) testStore(ctx context.Context) error {
 	if err == nil {
 		_, err = client.APIKeys.Get(ctx, r.old.Metadata.UID)
 	}
-	if err == nil || errors.Is(err, palette.ErrForbidden) {
+	switch {
+	case err == nil, errors.Is(err, palette.ErrForbidden):
 		return r.save(ctx, stored)
+	case errors.Is(err, palette.ErrUnauthorized), errors.Is(err, palette.ErrNotFound), errors.Is(err, palette.ErrInvalidArgument):
+		return nil
 	}
-	return nil
+	return err
 }
 
 // prove lets the new key read itself. If its owner must not read keys, it works as well.
@@ -205,17 +208,27 @@ func (r *run) save(ctx context.Context, key palette.Secret) error {
 	return err
 }
 
-// retire deletes a key, or lets it expire after the overlap. It returns the expiry.
+// retire ends a key and returns its expiry, zero if it was deleted.
 func (r *run) retire(ctx context.Context, client *palette.Client, uid string) (time.Time, error) {
 	key, err := client.APIKeys.Get(ctx, uid)
 	if err != nil {
 		return time.Time{}, err
 	}
-	if r.policy.Overlap == 0 || key.Expired(time.Now()) {
+	expiry, err := r.end(ctx, client, key)
+	if errors.Is(err, palette.ErrNotFound) { // somebody else has deleted it
+		return time.Time{}, nil
+	}
+	return expiry, err
+}
+
+// end deletes a key, or lets it expire after the overlap.
+func (r *run) end(ctx context.Context, client *palette.Client, key *palette.APIKey) (time.Time, error) {
+	uid, now := key.Metadata.UID, time.Now()
+	if r.policy.Overlap == 0 || key.Expired(now) {
 		return time.Time{}, client.APIKeys.Delete(ctx, uid)
 	}
 	req := key.UpdateRequest()
-	if end := time.Now().Add(r.policy.Overlap).UTC().Truncate(time.Millisecond); req.Spec.Expiry.IsZero() || end.Before(req.Spec.Expiry) {
+	if end := now.Add(r.policy.Overlap).UTC().Truncate(time.Millisecond); req.Spec.Expiry.IsZero() || end.Before(req.Spec.Expiry) {
 		req.Spec.Expiry = end
 	}
 	req.Metadata.Annotations[annotationReplacedBy] = uid + " " + r.newUID

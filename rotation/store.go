@@ -21,8 +21,9 @@ type Store interface {
 }
 
 // FileStore returns a store that keeps the key in a file, for [palette.WithAPIKeyFile].
-// Save replaces the file atomically, follows symbolic links, and keeps the owner and the
-// mode; if it cannot, it returns an error. A new file has the mode 0600.
+// Save replaces the file atomically, follows symbolic links and keeps the mode. On Unix, it
+// also keeps the owner, and the group if the mode gives it permissions; if it cannot, it
+// returns an error. A new file has the mode 0600.
 func FileStore(path string) Store { return fileStore{path} }
 
 type fileStore struct{ path string }

@@ -138,6 +138,7 @@ func TestFileStoreErrorsLeaveEverythingAsItWas(t *testing.T) {
 		requireFile(t, filepath.Join(folder, "file"), "old\n", 0o600)
 	}
 	require.Error(t, saveFile(t, "", "value"))
+	assert.NoFileExists(t, "...rotation", "the temporary file")
 
 	_, err := rotation.FileStore(folder).Load(t.Context())
 	require.Error(t, err, "a folder")

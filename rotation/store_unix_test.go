@@ -12,24 +12,47 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Only root can give a file to somebody else.
-func TestFileStoreKeepsTheOwner(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "key")
-	require.NoError(t, os.WriteFile(path, []byte("old"), 0o640))
-	uid, gid := os.Geteuid(), os.Getegid()
-	if uid == 0 {
-		uid, gid = 1234, 5678
-		require.NoError(t, os.Chown(path, uid, gid))
-	}
-
-	require.NoError(t, saveFile(t, path, "value"))
-
+// ownerOf returns the user and the group of a file.
+func ownerOf(t *testing.T, path string) [2]int {
+	t.Helper()
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	stat := info.Sys().(*syscall.Stat_t)
-	assert.Equal(t, []int{uid, gid}, []int{int(stat.Uid), int(stat.Gid)})
-	requireFile(t, path, "value\n", 0o640)
+	return [2]int{int(stat.Uid), int(stat.Gid)}
+}
+
+// Only root can give a file to another user. For others, this tests their own files.
+func TestFileStoreKeepsTheOwner(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		mode     os.FileMode
+		uid, gid int
+		own      bool // the group of the new file is that of the program
+	}{
+		"user and group":            {0o640, 1234, 5678, false},
+		"user":                      {0o600, 1234, 5678, false},
+		"group":                     {0o640, 0, 5678, false},
+		"group without permissions": {0o600, 0, 5678, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "key")
+			require.NoError(t, os.WriteFile(path, []byte("old"), 0o600))
+			want := ownerOf(t, path)
+			if os.Geteuid() == 0 {
+				require.NoError(t, os.Chown(path, tt.uid, tt.gid))
+				if !tt.own {
+					want = [2]int{tt.uid, tt.gid}
+				}
+			}
+			require.NoError(t, os.Chmod(path, tt.mode))
+
+			require.NoError(t, saveFile(t, path, "value"))
+
+			assert.Equal(t, want, ownerOf(t, path))
+			requireFile(t, path, "value\n", tt.mode)
+		})
+	}
 }
 
 // A device, for example, must not be replaced by a file.
