@@ -235,53 +235,6 @@ func (r *run) end(ctx context.Context, client *palette.Client, key *palette.APIK
 	return req.Spec.Expiry, client.APIKeys.Update(ctx, uid, req)
 }
 
-// Find returns the key with the given name that is to be rotated next. It ignores keys that
-// were replaced or that an unfinished rotation left, and prefers active keys to inactive and
-// expired ones. If userUID, the owner, is empty, keys of several users are an error, because
-// everybody can create keys of any name. If there is no key, the error is [palette.ErrNotFound].
-func Find(ctx context.Context, client *palette.Client, name, userUID string) (palette.APIKey, error) {
-	keys, err := client.APIKeys.List(ctx)
-	if err != nil {
-		return palette.APIKey{}, fmt.Errorf("rotation: list the keys: %w", err)
-	}
-	var named, found, live []palette.APIKey
-	for _, key := range keys {
-		if key.Metadata.Name != name || userUID != "" && key.Spec.User.UID != userUID {
-			continue
-		}
-		named = append(named, key)
-		if key.Spec.User.UID != named[0].Spec.User.UID {
-			return palette.APIKey{}, fmt.Errorf("rotation: several users have keys with the name %q: %s", name, describe(named))
-		}
-		if replacedBy(key) != "" || isLeftover(key, keys...) {
-			continue
-		}
-		found = append(found, key)
-		if key.Status.IsActive && !key.Expired(time.Now()) {
-			live = append(live, key)
-		}
-	}
-	if len(live) > 0 {
-		found = live
-	}
-	switch len(found) {
-	case 0:
-		return palette.APIKey{}, fmt.Errorf("rotation: no key with the name %q: %w", name, palette.ErrNotFound)
-	case 1:
-		return found[0], nil
-	}
-	return palette.APIKey{}, fmt.Errorf("rotation: several keys have the name %q: %s", name, describe(found))
-}
-
-// describe lists the uids and the owners of keys.
-func describe(keys []palette.APIKey) string {
-	var texts []string
-	for _, key := range keys {
-		texts = append(texts, fmt.Sprintf("%s (user %s)", key.Metadata.UID, key.Spec.User.UID))
-	}
-	return strings.Join(texts, ", ")
-}
-
 // Everybody can write annotations on their own keys: compare the owners.
 const (
 	annotationReplaces   = "rotation/replaces"   // of a new key: the uid of the old key
