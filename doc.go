@@ -82,7 +82,7 @@
 // Create is not retried if the server may have processed the request, because a second
 // request could create a second key. If Create fails and the key may exist, the error
 // is [ErrOutcomeUnknown]: look for the key with [APIKeysService.FindByName] before
-// creating another. With a transport of your own that retries POST requests, one Create
+// creating another. With a transport of your own that retries requests, one Create
 // can create two keys.
 //
 // If Delete is retried after an attempt that the server may have processed, and the key

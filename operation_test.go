@@ -18,7 +18,7 @@ import (
 )
 
 // requireUnexpected requires that op returned nothing but the error for a response that is
-// not the documented one. The key may exist if op is Create.
+// not the documented one.
 func requireUnexpected(t *testing.T, op operation, result any, err error, why string) {
 	t.Helper()
 	require.Nil(t, result)
@@ -26,7 +26,7 @@ func requireUnexpected(t *testing.T, op operation, result any, err error, why st
 	require.Equal(t, !op.idempotent(), errors.Is(err, palette.ErrOutcomeUnknown), "ErrOutcomeUnknown")
 	want := "palette: " + op.op + ": unexpected response: " + why + " (host palette.test, 1 attempt)"
 	if !op.idempotent() {
-		want += "; a key with this name may exist: use FindByName before creating another"
+		want += "; " + op.hint
 	}
 	require.EqualError(t, err, want)
 }
