@@ -63,16 +63,16 @@
 //
 // # Retries
 //
-// Requests that fail for a temporary reason are retried up to three times with
-// exponential backoff and jitter. [WithMaxRetries] and [WithBackoff] change how often
-// and how fast. This table may change in minor releases:
+// Requests that fail for a temporary reason are retried with exponential backoff and
+// jitter, up to three times, after a 429 up to twelve times. [WithMaxRetries] and
+// [WithBackoff] change this. This table may change in minor releases:
 //
 //	operation        retried on
 //	all but Create   failures to connect, reset or truncated responses, attempt timeouts,
 //	                 429, 502, 503, 504
 //	Create           429, failures in which the server did not process the request (see
 //	                 Connections)
-//	none             500 (Palette uses it for business errors), other 4xx, 3xx, invalid
+//	none             500 (Palette uses it for business errors), all other statuses, invalid
 //	                 responses, invalid certificates, a canceled context
 //
 // The client waits at least as long as a Retry-After header asks. If that is longer
@@ -95,9 +95,9 @@
 // http.DefaultTransport was replaced by another type, it is used as it is.
 //
 // Create is retried only if the server did not process the request. This is certain if the
-// request body was not read, because the connection, the TLS handshake or the proxy failed,
-// or if an HTTP/2 server refused the stream (REFUSED_STREAM) or closed the connection before
-// it (GOAWAY). After any other lost response, the request may have been processed.
+// connection, the TLS handshake or the proxy failed before the request body was read, or if
+// an HTTP/2 server refused the stream (REFUSED_STREAM, GOAWAY). After any other lost
+// response, the request may have been processed.
 //
 // If a connection silently stops carrying bytes, at most one attempt of a call fails:
 // HTTP/2 connections are checked with pings, and after an attempt timeout the client closes
@@ -116,7 +116,7 @@
 // not from Palette, the limiter pauses all calls for the Retry-After duration, at most the
 // maximum backoff. It also halves the rate, down to a tenth of the configured one, and
 // disables bursts until the full rate is back. Successes raise the rate by 5 % of the
-// configured one per second. Retries after a 429 or a refused HTTP/2 stream have their own
+// configured rate each second. Retries after a 429 or a refused HTTP/2 stream have their own
 // maximum, four times [WithMaxRetries].
 //
 // # Secrets

@@ -61,8 +61,8 @@ type APIError struct {
 	Path       string // such as "/v1/apiKeys"
 	StatusCode int
 
-	Code    string // the server's; also if the server sends a number
-	Message string // the server's; if the body is not JSON, its media type and, if it is text/plain, its text
+	Code    string // the server's, which can be a number
+	Message string // the server's; for a body that is not JSON, its media type, and the text of text/plain
 	Ref     string // the server's reference
 
 	Details    json.RawMessage // the server's, decoded and encoded again; its form is not documented

@@ -190,8 +190,9 @@ func WithTimeout(perAttempt time.Duration) Option {
 }
 
 // WithMaxRetries sets the maximum number of retries of a call. The default is 3; 0
-// disables retries. Retries after a 429, unless [WithoutRateLimit] is given, and after a
-// refused HTTP/2 stream have their own maximum, four times n.
+// disables retries. Retries after a refused HTTP/2 stream or, with a rate limiter, after a
+// 429 have their own maximum, four times n. The retry with a changed credential after a 401
+// does not count.
 func WithMaxRetries(n int) Option {
 	return func(c *config) {
 		c.maxRetries = n

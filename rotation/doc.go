@@ -19,5 +19,5 @@
 //
 // The user of the client's credential needs the permissions apiKey.create, delete, get, list
 // and update; to rotate keys of other users, it must be a tenant administrator. The owner of
-// the key needs none, but room for one more key: Palette's default limit is 20 (doc).
+// the key needs no permission, but room for one more key: the default limit is 20 (doc).
 package rotation

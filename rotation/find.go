@@ -11,8 +11,9 @@ import (
 
 // Find returns the key with the given name that is to be rotated next. It ignores keys that
 // were replaced or that an unfinished rotation left, and prefers active keys to inactive and
-// expired ones. If userUID, the owner, is empty, keys of several users are an error, because
-// everybody can create keys of any name. If there is no key, the error is [palette.ErrNotFound].
+// expired ones. If no key remains, the error is [palette.ErrNotFound]. If several keys remain,
+// it returns an error. If userUID, the owner, is empty, it also returns one if several users
+// have keys with that name, because everybody can create keys of any name.
 func Find(ctx context.Context, client *palette.Client, name, userUID string) (palette.APIKey, error) {
 	keys, err := client.APIKeys.List(ctx)
 	if err != nil {

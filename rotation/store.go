@@ -11,10 +11,10 @@ import (
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 )
 
-// Store keeps the key in use: a file, a secret manager. Its errors must not contain keys.
+// Store holds the key: a file, a secret manager. Its errors must not contain keys.
 type Store interface {
-	// Load returns the stored key, and the zero Secret only if there is none. A store that
-	// cannot be read returns [errors.ErrUnsupported]; Rotate then does not check it.
+	// Load returns the stored key, and the zero Secret only if there is none. A
+	// write-only store returns [errors.ErrUnsupported]; Rotate then does not check it.
 	Load(ctx context.Context) (palette.Secret, error)
 	// Save stores the key. It returns nil only if the key survives a crash.
 	Save(ctx context.Context, key palette.Secret) error
