@@ -286,8 +286,7 @@ func TestMessagesSayWhereAndWhatToDo(t *testing.T) { //nolint:paralleltest // re
 	jsonType := http.Header{"Content-Type": {"application/json"}}
 	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() }))
 	t.Cleanup(hanging.Close)
-	closed := httptest.NewServer(nil)
-	closed.Close()
+	closed := &httptest.Server{URL: "http://127.0.0.1:1"} // nothing listens there
 	plain := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(plain.Close)
 	tls := httptest.NewUnstartedServer(nil)

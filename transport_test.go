@@ -538,14 +538,15 @@ func TestRootCAsWithAnyDefaultTransport(t *testing.T) { //nolint:paralleltest //
 func TestReplacedDefaultTransportIsUsed(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
 	original, m := http.DefaultTransport, newMock(t, respond(200, testKeyJSON))
 	t.Cleanup(func() { http.DefaultTransport = original })
-	http.DefaultTransport = m
+	http.DefaultTransport = sharedTransport{t: t, RoundTripper: m}
 
 	require.NoError(t, getKey(t, newTestClient(t, nil)))
+	require.ErrorIs(t, getKey(t, newTestClient(t, nil, palette.WithTimeout(1))), context.DeadlineExceeded)
 
 	m.requireSent("GET /v1/apiKeys/66e844c44bab2337f20c7471")
 
 	_, err := palette.NewClient(palette.WithAPIKey(testKey), palette.WithInsecureSkipVerify())
-	require.ErrorContains(t, err, "TLS: http.DefaultTransport was replaced by *palette_test.mock, which cannot be configured")
+	require.ErrorContains(t, err, "TLS: http.DefaultTransport was replaced by palette_test.sharedTransport, which cannot be configured")
 }
 
 // newNetworkClient returns a client that uses its own transport over real connections.
