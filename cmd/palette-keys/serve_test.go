@@ -145,7 +145,7 @@ func TestServeOnAnAddress(t *testing.T) {
 	t.Parallel()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer listener.Close()
+	t.Cleanup(func() { _ = listener.Close() })
 
 	taken := runTool(t, nil, "serve", "-addr", listener.Addr().String())
 	env := startServe(t, "-addr", "localhost:0")
