@@ -28,15 +28,16 @@ type APIKeysService struct {
 }
 
 // Create creates an API key and returns its value and uid. Palette returns the value
-// only once (doc).
+// only once, and allows 20 keys per user by default (doc).
 //
 // If Metadata.Name is empty or white space, a text is not UTF-8, or the year of Spec.Expiry
 // is not 1 to 9999 in UTC, the error is [ErrInvalidArgument].
 //
 // Create is not retried if the server may have processed the request. If the error is
-// [ErrOutcomeUnknown], the key may exist: look for it with [APIKeysService.FindByName]
-// before creating another. Its value is lost. Names need not be unique (assumed), so keys
-// of other users or programs can have the same name: do not delete those.
+// [ErrOutcomeUnknown], the key may exist, or the server may still create it: look for it
+// with [APIKeysService.FindByName] before creating another. Its value is lost. To delete
+// it, give each key a unique name, for example with a random suffix: names need not be
+// unique (assumed), and other keys with this name may be in use.
 func (s *APIKeysService) Create(ctx context.Context, req CreateAPIKeyRequest) (*CreateAPIKeyResponse, error) {
 	op := operation{
 		name: "apiKeys.create", method: http.MethodPost, path: collectionPath,

@@ -51,7 +51,9 @@ func NewClient(opts ...Option) (*Client, error) {
 	if base == nil {
 		base, own = newTransport(cfg.timeout, cfg.rootCAs, cfg.skipVerify)
 	}
-	hc.Transport = newRoundTripper(base, cfg.wrapTransport, cfg.baseURL)
+	if hc.Transport, err = newRoundTripper(base, cfg.wrapTransport, cfg.baseURL); err != nil {
+		return nil, invalidArgument("NewClient", err)
+	}
 	// The transport hides redirects; a wrapper can respond with one of its own.
 	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	c := &Client{

@@ -59,7 +59,8 @@
 //	ErrOutcomeUnknown      Create failed and the key may exist; can be in addition to another class
 //
 // Other 4xx statuses are an [*APIError] of no class. Errors of the context, the network
-// and TLS can be tested with errors.Is and errors.AsType as well.
+// and TLS can be tested with errors.Is and errors.AsType as well. An error of the file or
+// the function of the credential is of no class; no request was sent.
 //
 // # Retries
 //

@@ -166,7 +166,7 @@ func (e *APIError) notFoundClass() error {
 }
 
 // LogValue implements [slog.LogValuer]. It returns the fields as a group, without
-// Details.
+// Details. An error that wraps e is logged as text.
 func (e *APIError) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("op", e.Op),

@@ -160,7 +160,8 @@ func WithHTTPClient(hc *http.Client) Option {
 // WithTransportWrapper adds middleware, such as OpenTelemetry's. NewClient calls wrap once
 // with a transport that adds the credential; the client uses the result. The middleware
 // sees every attempt, but not the credential. It can read the response to Create, which
-// holds the new key.
+// holds the new key. Its errors are retried like those of the network. It can retry
+// requests itself, but not Create.
 func WithTransportWrapper(wrap func(http.RoundTripper) http.RoundTripper) Option {
 	return func(c *config) {
 		c.wrapTransport = wrap
@@ -181,7 +182,8 @@ func WithRootCAs(pool *x509.CertPool) Option {
 func WithInsecureSkipVerify() Option { return func(c *config) { c.skipVerify = true } }
 
 // WithTimeout limits the duration of each attempt, including reading the response body.
-// The default is 30 seconds. To limit the whole call, use the context.
+// The default is 30 seconds. If the last attempt takes longer, the error is
+// [context.DeadlineExceeded]. To limit the whole call, use the context.
 func WithTimeout(perAttempt time.Duration) Option {
 	return func(c *config) {
 		c.timeout = perAttempt

@@ -73,6 +73,7 @@ func TestInvalidOptionAndLaterOptionWins(t *testing.T) {
 		"WithBaseURL is invalid: it has no host":              {palette.WithBaseURL("a.test"), options{palette.WithBaseURL("")}},
 		"WithHTTPClient must not be nil":                      {palette.WithHTTPClient(&http.Client{}), options{palette.WithHTTPClient(nil)}},
 		"WithTransportWrapper must not be nil":                {wrapper, options{palette.WithTransportWrapper(nil)}},
+		"the function of WithTransportWrapper returned nil":   {wrapper, options{palette.WithTransportWrapper(func(http.RoundTripper) http.RoundTripper { return nil })}},
 		"WithRootCAs must not be nil":                         {palette.WithRootCAs(x509.NewCertPool()), options{palette.WithRootCAs(nil)}},
 		"WithLogger must not be nil":                          {palette.WithLogger(slog.Default()), options{palette.WithLogger(nil)}},
 		"WithTimeout must be positive, is 0s":                 {timeout, options{palette.WithTimeout(0)}},

@@ -48,12 +48,15 @@ func (ex *exchange) redactor() redactor { return newRedactor(ex.secret.Reveal())
 
 // newRoundTripper returns the transport of a client: bodyTransport, behind opaque, then the
 // caller's wrapper, which does not see the credential, then credentialTransport, then base.
-func newRoundTripper(base http.RoundTripper, wrap func(http.RoundTripper) http.RoundTripper, baseURL *url.URL) http.RoundTripper {
+func newRoundTripper(base http.RoundTripper, wrap func(http.RoundTripper) http.RoundTripper, baseURL *url.URL) (http.RoundTripper, error) {
 	var rt http.RoundTripper = &credentialTransport{base: base, scheme: baseURL.Scheme, host: baseURL.Host}
 	if wrap != nil {
 		rt = wrap(rt)
 	}
-	return opaque((&bodyTransport{base: rt}).RoundTrip)
+	if rt == nil {
+		return nil, errors.New("the function of WithTransportWrapper returned nil")
+	}
+	return opaque((&bodyTransport{base: rt}).RoundTrip), nil
 }
 
 // opaque is a transport whose connections, which have the credential in their buffers, are

@@ -35,6 +35,9 @@
 //	server.Inject(palettetest.Fault{Method: "POST", Cut: palettetest.CutAfter})
 //	server.Inject(palettetest.Fault{Method: "POST", Status: 502, After: true})
 //
+// The client waits after 429 and 503. In tests, use palette.WithoutRateLimit and a small
+// palette.WithBackoff.
+//
 // # What is documented and what is assumed
 //
 // Palette's contract or manual documents: paths, methods, status codes of success and

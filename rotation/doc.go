@@ -18,6 +18,7 @@
 // the other. With cron, use flock(1); in a CronJob of Kubernetes, concurrencyPolicy: Forbid.
 //
 // The user of the client's credential needs the permissions apiKey.create, delete, get, list
-// and update; to rotate keys of other users, it must be a tenant administrator. The owner of
-// the key needs no permission, but room for one more key: the default limit is 20 (doc).
+// and update. If it must not update or delete keys, each run leaves one more. To rotate keys
+// of other users, it must be a tenant administrator. The owner of the key needs no permission,
+// but room for one more key: the default limit is 20 (doc).
 package rotation

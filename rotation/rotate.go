@@ -30,7 +30,8 @@ type Result struct {
 // that replaced it. If an earlier run was interrupted, the key is always due.
 //
 // If there is no key with this uid, the error is [palette.ErrNotFound]. If store is nil or
-// the policy is invalid, it is [palette.ErrInvalidArgument].
+// the policy is invalid, it is [palette.ErrInvalidArgument]. With an error, the Result is
+// zero; the text says which keys work.
 func Rotate(ctx context.Context, client *palette.Client, uid string, store Store, policy Policy) (Result, error) {
 	r := run{client: client, store: store, policy: policy}
 	if err := r.look(ctx, uid); err != nil {

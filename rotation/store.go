@@ -13,10 +13,11 @@ import (
 
 // Store holds the key: a file, a secret manager. Its errors must not contain keys.
 type Store interface {
-	// Load returns the stored key, and the zero Secret only if there is none. A
-	// write-only store returns [errors.ErrUnsupported]; Rotate then does not check it.
+	// Load returns the key that was saved last, and the zero Secret only if there is none.
+	// A write-only store returns [errors.ErrUnsupported]; Rotate then does not check it.
 	Load(ctx context.Context) (palette.Secret, error)
-	// Save stores the key. It returns nil only if the key survives a crash.
+	// Save stores the key. It returns nil only if the key survives a crash. To test the
+	// store after an interrupted run, Rotate also saves the stored key once more.
 	Save(ctx context.Context, key palette.Secret) error
 }
 

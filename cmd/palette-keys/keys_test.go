@@ -304,6 +304,7 @@ func TestOffboardStopsIfTheCredentialDoesNotWork(t *testing.T) {
 	assert.Equal(t, 1, got.code)
 	assert.Contains(t, got.stderr, "401")
 	assert.Contains(t, got.stderr, "revoked 1 of 3 keys\n")
+	assert.Contains(t, got.stderr, "not finished: run the same command with the credential of another user")
 	assert.Len(t, changes(server), 2)
 }
 
