@@ -81,22 +81,6 @@ func ExampleAPIKeysService_Update() {
 	// Output: nightly builds map[team:build] <nil>
 }
 
-func ExampleAPIError() {
-	client, server := startPalette()
-	defer server.Close()
-
-	_, err := client.APIKeys.Get(context.Background(), "66e844c44bab2337f20c7471")
-	if errors.Is(err, palette.ErrNotFound) {
-		fmt.Println("the key does not exist")
-	}
-	if apiErr, ok := errors.AsType[*palette.APIError](err); ok {
-		fmt.Println(apiErr.StatusCode, apiErr.Code)
-	}
-	// Output:
-	// the key does not exist
-	// 404 ResourceNotFound
-}
-
 // The response of a create is lost after the work was done. The name of the key is unique,
 // so that FindByName finds no key that somebody uses.
 func ExampleAPIKeysService_FindByName() {
@@ -116,21 +100,4 @@ func ExampleAPIKeysService_FindByName() {
 		}
 	}
 	// Output: deleting the key: <nil>
-}
-
-func ExampleClient_WithAPIKey() {
-	client, server := startPalette()
-	defer server.Close()
-	uid, value := server.AddKey(palettetest.Key{Name: "ci", Active: true})
-
-	derived, err := client.WithAPIKey(value) // the same options and connections
-	if err != nil {
-		log.Fatal(err)
-	}
-	key, err := derived.APIKeys.Get(context.Background(), uid)
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(key.Metadata.Name, "works:", key.Status.IsActive)
-	// Output: ci works: true
 }

@@ -161,7 +161,8 @@ func WithHTTPClient(hc *http.Client) Option {
 // with a transport that adds the credential; the client uses the result. The middleware
 // sees every attempt, but not the credential. It can read the response to Create, which
 // holds the new key. Its errors are retried like those of the network. It can retry
-// requests itself, but not Create.
+// requests itself, but not Create. If it replaces the body of a request or the server's
+// response, one Create can create two keys.
 func WithTransportWrapper(wrap func(http.RoundTripper) http.RoundTripper) Option {
 	return func(c *config) {
 		c.wrapTransport = wrap
@@ -388,6 +389,9 @@ func parseBaseURL(raw string) (*url.URL, error) {
 		return nil, errors.New("it must not contain a query or fragment")
 	}
 	u.Host = strings.TrimSuffix(u.Host, ":") // as net/http does with the URL of a request
+	if strings.EqualFold(u.Hostname(), "localhost") {
+		u.Host = strings.ToLower(u.Host) // net/http would send requests to LOCALHOST through a proxy
+	}
 	// Both forms, so that the escaped path stays as it is.
 	u.RawPath = strings.TrimRight(u.EscapedPath(), "/")
 	u.Path, err = url.PathUnescape(u.RawPath)

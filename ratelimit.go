@@ -77,8 +77,9 @@ var errTooLate error = &callError{
 // estimate returns how long a call that starts now will wait, at the present rate.
 func (l *rateLimiter) estimate() time.Duration {
 	ahead := int(l.waiting.Load()) - len(l.turn) // the call that has its turn has taken its token
-	missing := float64(ahead) + 1 - l.tokens.Tokens()
-	return l.pause() + time.Duration(max(missing, 0)/float64(l.tokens.Limit())*float64(time.Second))
+	pause := l.pause()
+	missing := float64(ahead) + 1 - l.tokens.TokensAt(time.Now().Add(pause))
+	return pause + time.Duration(max(missing, 0)/float64(l.tokens.Limit())*float64(time.Second))
 }
 
 // wait waits for its turn, for a token and for the end of a pause.

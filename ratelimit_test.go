@@ -429,6 +429,21 @@ func TestCanceledWhileWaitingForTheRateLimiter(t *testing.T) {
 	})
 }
 
+func TestRateLimiterFillsDuringAPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMock(t, busyFor(429, "4"), respond(200, testKeyJSON))
+		client := newDefaultClient(t, m, palette.WithRateLimit(1, 1), palette.WithMaxRetries(0))
+		require.Error(t, getKey(t, client))
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+
+		_, err := client.APIKeys.Get(ctx, testUID)
+
+		require.NoError(t, err)
+	})
+}
+
 func TestCallBehindAWaitingCallHasTimeForBoth(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"slices"
 	"strings"
@@ -204,6 +205,10 @@ func TestNotFoundAfterARetry(t *testing.T) {
 	t.Parallel()
 	lost, notFound := failWith(errConnReset), respondError(404, "ResourceNotFound", "text")
 	noRoute := respondWith(404, http.Header{"Content-Type": {"text/plain"}}, "404 page not found")
+	unconnected := func(req *http.Request) (*http.Response, error) {
+		httptrace.ContextClientTrace(req.Context()).GetConn("palette.test:443") // as net/http does first
+		return nil, errConnRefused
+	}
 	for _, tt := range []struct {
 		name      string
 		responses []httpmock.Responder
@@ -212,6 +217,7 @@ func TestNotFoundAfterARetry(t *testing.T) {
 	}{
 		{"at first", []httpmock.Responder{notFound}, palette.ErrNotFound, palette.ErrNotFound},
 		{"after a lost response", []httpmock.Responder{lost, notFound}, nil, palette.ErrNotFound},
+		{"after a refused connection", []httpmock.Responder{unconnected, notFound}, palette.ErrNotFound, palette.ErrNotFound},
 		{"after 502", []httpmock.Responder{busy(502), notFound}, nil, palette.ErrNotFound},
 		{"after 503", []httpmock.Responder{busy(503), notFound}, nil, palette.ErrNotFound},
 		{"after 504", []httpmock.Responder{busy(504), notFound}, nil, palette.ErrNotFound},

@@ -31,6 +31,7 @@ type exchange struct {
 
 	// A wrapper can call the transport from several goroutines.
 	connecting atomic.Bool  // the transport waits for a connection
+	connected  atomic.Bool  // the transport has had a connection
 	roundTrips atomic.Int64 // requests that were handed to the transport below
 	over       atomic.Bool  // the attempt has failed: nothing may be sent any more
 	location   atomic.Value // the target of a redirect, without its query: a string
@@ -86,10 +87,13 @@ func (t *bodyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	discard(resp)
 	// First of all, nothing may be read or sent any more.
-	read := body.seal()
+	sent := body.seal()
 	ex.over.Store(true)
+	if body == nil { // a transport that does not call the trace counts as connected
+		sent = ex.connected.Load() || !ex.connecting.Load()
+	}
 	ex.refused = isRefused(err)
-	ex.maybeProcessed = read && ex.roundTrips.Load() > 0 && !ex.refused
+	ex.maybeProcessed = sent && ex.roundTrips.Load() > 0 && !ex.refused
 	return nil, err
 }
 
@@ -122,11 +126,10 @@ func (b *requestBody) Read(p []byte) (int, error) {
 // Close does nothing: net/http closes a body that it has not read, and uses it again.
 func (b *requestBody) Close() error { return nil }
 
-// seal makes later reads fail. It reports whether the body was read; a request without
-// one counts as read.
+// seal makes later reads fail. It reports whether the body was read.
 func (b *requestBody) seal() bool {
 	if b == nil {
-		return true
+		return false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -206,7 +209,7 @@ func (ex *exchange) trace(ctx context.Context) context.Context {
 	}
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { ex.connecting.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { ex.connecting.Store(false) },
+		GotConn: func(httptrace.GotConnInfo) { ex.connecting.Store(false); ex.connected.Store(true) },
 	})
 }
 
