@@ -209,6 +209,10 @@ func TestNotFoundAfterARetry(t *testing.T) {
 		httptrace.ContextClientTrace(req.Context()).GetConn("palette.test:443") // as net/http does first
 		return nil, errConnRefused
 	}
+	reconnecting := func(req *http.Request) (*http.Response, error) { // net/http sent the request and tries again
+		httptrace.ContextClientTrace(req.Context()).GotConn(httptrace.GotConnInfo{})
+		return unconnected(req)
+	}
 	for _, tt := range []struct {
 		name      string
 		responses []httpmock.Responder
@@ -218,6 +222,7 @@ func TestNotFoundAfterARetry(t *testing.T) {
 		{"at first", []httpmock.Responder{notFound}, palette.ErrNotFound, palette.ErrNotFound},
 		{"after a lost response", []httpmock.Responder{lost, notFound}, nil, palette.ErrNotFound},
 		{"after a refused connection", []httpmock.Responder{unconnected, notFound}, palette.ErrNotFound, palette.ErrNotFound},
+		{"after a lost response and a refused connection", []httpmock.Responder{reconnecting, notFound}, nil, palette.ErrNotFound},
 		{"after 502", []httpmock.Responder{busy(502), notFound}, nil, palette.ErrNotFound},
 		{"after 503", []httpmock.Responder{busy(503), notFound}, nil, palette.ErrNotFound},
 		{"after 504", []httpmock.Responder{busy(504), notFound}, nil, palette.ErrNotFound},
