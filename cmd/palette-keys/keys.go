@@ -148,10 +148,11 @@ func offboard(ctx context.Context, in *invocation) error {
 	if listErr == nil && len(left) == 0 {
 		return writeResult(fmt.Sprintf("revoked and deleted %d keys of the user %s\n", len(keys), user))
 	}
+	advice := "run the same command again"
 	if errors.Is(listErr, palette.ErrUnauthorized) {
-		return errors.Join(cmp.Or(err, listErr), errors.New("offboard: not finished: run the same command with the credential of another user"))
+		advice = "run the same command with the credential of another user"
 	}
-	return errors.Join(cmp.Or(err, listErr), errors.New("offboard: not finished: run the same command again"))
+	return errors.Join(cmp.Or(err, listErr), errors.New("offboard: not finished: "+advice))
 }
 
 func keysOf(ctx context.Context, client *palette.Client, user string) ([]palette.APIKey, error) {
