@@ -97,22 +97,41 @@ func TestAPIErrorText(t *testing.T) {
 
 func TestAPIErrorClass(t *testing.T) {
 	t.Parallel()
-	classes := map[int][]error{
-		400: {palette.ErrBadRequest}, 401: {palette.ErrUnauthorized}, 403: {palette.ErrForbidden}, 404: {palette.ErrNotFound},
-		409: {palette.ErrConflict}, 422: {palette.ErrBadRequest}, 429: {palette.ErrRateLimited},
-	}
-	for status := 300; status < 600; status++ {
-		t.Run(strconv.Itoa(status), func(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		class  error // nil: none
+	}{
+		{300, palette.ErrRedirect},
+		{307, palette.ErrRedirect},
+		{399, palette.ErrRedirect},
+		{400, palette.ErrBadRequest},
+		{401, palette.ErrUnauthorized},
+		{402, nil},
+		{403, palette.ErrForbidden},
+		{404, palette.ErrNotFound},
+		{405, nil},
+		{408, nil},
+		{409, palette.ErrConflict},
+		{410, nil},
+		{421, nil},
+		{422, palette.ErrBadRequest},
+		{423, nil},
+		{428, nil},
+		{429, palette.ErrRateLimited},
+		{430, nil},
+		{499, nil},
+		{500, palette.ErrServer},
+		{599, palette.ErrServer},
+	} {
+		t.Run(strconv.Itoa(tt.status), func(t *testing.T) {
 			t.Parallel()
-			want := classes[status]
-			if status < 400 {
-				want = []error{palette.ErrRedirect}
-			} else if status >= 500 {
-				want = []error{palette.ErrServer}
+			var want []error
+			if tt.class != nil {
+				want = []error{tt.class}
 			}
-			constructed := &palette.APIError{StatusCode: status, Code: "SomeCode"}
+			constructed := &palette.APIError{StatusCode: tt.status, Code: "SomeCode"}
 
-			received := apiErrorOf(t, respondError(status, "SomeCode", "some words"))
+			received := apiErrorOf(t, respondError(tt.status, "SomeCode", "some words"))
 
 			assert.Equal(t, want, classesOf(fmt.Errorf("wrapped: %w", constructed)))
 			assert.Equal(t, want, classesOf(received))
