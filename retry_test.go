@@ -41,31 +41,33 @@ func TestRetryOnStatus(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		status  int
-		others  int // requests that all operations but Create send in all
+		get     int // requests that Get sends in all
 		create  int
 		unknown bool // the outcome of Create
 		class   error
 	}{
-		{status: 101, others: 1, create: 1, unknown: true, class: palette.ErrUnexpectedResponse},
-		{status: 202, others: 1, create: 1, unknown: true, class: palette.ErrUnexpectedResponse},
-		{status: 300, others: 1, create: 1, class: palette.ErrRedirect},
-		{status: 399, others: 1, create: 1, class: palette.ErrRedirect},
-		{status: 400, others: 1, create: 1, class: palette.ErrBadRequest},
-		{status: 401, others: 1, create: 1, class: palette.ErrUnauthorized},
-		{status: 403, others: 1, create: 1, class: palette.ErrForbidden},
-		{status: 404, others: 1, create: 1, class: palette.ErrNotFound},
-		{status: 429, others: 4, create: 4, class: palette.ErrRateLimited},
-		{status: 500, others: 1, create: 1, unknown: true, class: palette.ErrServer},
-		{status: 502, others: 4, create: 1, unknown: true, class: palette.ErrServer},
-		{status: 503, others: 4, create: 1, unknown: true, class: palette.ErrServer},
-		{status: 504, others: 4, create: 1, unknown: true, class: palette.ErrServer},
-		{status: 599, others: 1, create: 1, unknown: true, class: palette.ErrServer},
-		{status: 600, others: 1, create: 1, unknown: true, class: palette.ErrUnexpectedResponse},
+		{status: 101, get: 1, create: 1, unknown: true, class: palette.ErrUnexpectedResponse},
+		{status: 202, get: 1, create: 1, unknown: true, class: palette.ErrUnexpectedResponse},
+		{status: 300, get: 1, create: 1, class: palette.ErrRedirect},
+		{status: 399, get: 1, create: 1, class: palette.ErrRedirect},
+		{status: 400, get: 1, create: 1, class: palette.ErrBadRequest},
+		{status: 401, get: 1, create: 1, class: palette.ErrUnauthorized},
+		{status: 403, get: 1, create: 1, class: palette.ErrForbidden},
+		{status: 404, get: 1, create: 1, class: palette.ErrNotFound},
+		{status: 429, get: 4, create: 4, class: palette.ErrRateLimited},
+		{status: 500, get: 1, create: 1, unknown: true, class: palette.ErrServer},
+		{status: 501, get: 1, create: 1, unknown: true, class: palette.ErrServer},
+		{status: 502, get: 4, create: 1, unknown: true, class: palette.ErrServer},
+		{status: 503, get: 4, create: 1, unknown: true, class: palette.ErrServer},
+		{status: 504, get: 4, create: 1, unknown: true, class: palette.ErrServer},
+		{status: 505, get: 1, create: 1, unknown: true, class: palette.ErrServer},
+		{status: 599, get: 1, create: 1, unknown: true, class: palette.ErrServer},
+		{status: 600, get: 1, create: 1, unknown: true, class: palette.ErrUnexpectedResponse},
 	} {
-		for _, op := range operations() {
+		for _, op := range getAndCreate() {
 			t.Run(fmt.Sprintf("%d/%s", tt.status, op.name), func(t *testing.T) {
 				t.Parallel()
-				want := tt.others
+				want := tt.get
 				if !op.idempotent() {
 					want = tt.create
 				}
@@ -80,6 +82,27 @@ func TestRetryOnStatus(t *testing.T) {
 				require.ErrorIs(t, err, tt.class)
 			})
 		}
+	}
+}
+
+func TestEveryMethodButCreateIsRetried(t *testing.T) {
+	t.Parallel()
+	for _, op := range operations() {
+		t.Run(op.name, func(t *testing.T) {
+			t.Parallel()
+			requests := 0
+			client := newTestClient(t, roundTripFunc(func(req *http.Request) (*http.Response, error) {
+				requests++
+				return busy(502)(req)
+			}), withFastRetries(3)...)
+
+			_, err := op.call(t.Context(), client.APIKeys)
+
+			require.ErrorIs(t, err, palette.ErrServer)
+			assert.Equal(t, op.name == "Create", requests == 1)
+			assert.Equal(t, op.name != "Create", requests == 4)
+			requireOutcomeUnknown(t, err, op.name == "Create")
+		})
 	}
 }
 
