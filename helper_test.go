@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -85,9 +86,12 @@ func operations() []operation {
 
 // getAndCreate returns two methods that stand for all where the method makes no difference
 // but for one: Create is not idempotent. TestEveryMethodButCreateIsRetried has the others.
-func getAndCreate() (ops []operation) {
+func getAndCreate() []operation { return methods("Get", "Create") }
+
+// methods returns the methods with the given names.
+func methods(names ...string) (ops []operation) {
 	for _, op := range operations() {
-		if op.name == "Get" || op.name == "Create" {
+		if slices.Contains(names, op.name) {
 			ops = append(ops, op)
 		}
 	}

@@ -33,8 +33,8 @@ func requireUnexpected(t *testing.T, op operation, result any, err error, why st
 
 func TestOnlyDocumentedStatusIsSuccess(t *testing.T) {
 	t.Parallel()
-	for _, op := range operations() {
-		for _, status := range []int{200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 299, 600, 999} {
+	for _, op := range methods("Get", "Create", "Delete") {
+		for _, status := range []int{200, 201, 202, 203, 204, 205, 299, 600, 999} {
 			if status == op.success {
 				continue
 			}
@@ -52,19 +52,9 @@ func TestOnlyDocumentedStatusIsSuccess(t *testing.T) {
 
 func TestResponseWithoutBodyIsNotDecoded(t *testing.T) {
 	t.Parallel()
-	for _, op := range operations() {
-		if op.response != "" {
-			continue
-		}
-		t.Run(op.name, func(t *testing.T) {
-			t.Parallel()
-			m := newMock(t, respondWith(204, http.Header{"Content-Type": {"text/html"}}, "<html>"))
+	m := newMock(t, respondWith(204, http.Header{"Content-Type": {"text/html"}}, "<html>"))
 
-			_, err := op.call(t.Context(), newTestClient(t, m).APIKeys)
-
-			require.NoError(t, err)
-		})
-	}
+	require.NoError(t, newTestClient(t, m).APIKeys.Delete(t.Context(), testUID))
 }
 
 func TestMediaType(t *testing.T) {
@@ -91,7 +81,7 @@ func TestMediaType(t *testing.T) {
 	} {
 		t.Run(tt.contentType, func(t *testing.T) {
 			t.Parallel()
-			for _, op := range readingOperations() {
+			for _, op := range getAndCreate() {
 				header := http.Header{"Content-Type": {tt.contentType}}
 				client := newTestClient(t, newMock(t, respondWith(op.success, header, op.response)))
 
@@ -111,7 +101,7 @@ func TestMediaType(t *testing.T) {
 
 func TestBodyThatIsNotJSON(t *testing.T) {
 	t.Parallel()
-	for _, op := range readingOperations() {
+	for _, op := range getAndCreate() {
 		size := len(op.response)
 		for _, tt := range []struct {
 			name, body string
@@ -237,7 +227,7 @@ func TestResponseBodyIsClosed(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			for _, op := range operations() {
+			for _, op := range methods("Get", "Create", "Delete") {
 				var bodies []*streamed
 				client := newTestClient(t, roundTripFunc(func(req *http.Request) (*http.Response, error) {
 					resp, err := op.succeed()(req)
