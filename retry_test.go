@@ -223,8 +223,8 @@ func TestLastErrorIsReturned(t *testing.T) {
 }
 
 // If an attempt without a response, or with 5xx, may have deleted the key, "not found" shows
-// that it did. For other operations, "not found" is an error.
-func TestNotFoundAfterARetry(t *testing.T) {
+// that it did.
+func TestDeleteTreatsNotFoundAfterARetryAsSuccess(t *testing.T) {
 	t.Parallel()
 	lost, notFound := failWith(errConnReset), respondError(404, "ResourceNotFound", "text")
 	noRoute := respondWith(404, http.Header{"Content-Type": {"text/plain"}}, "404 page not found")
@@ -239,41 +239,48 @@ func TestNotFoundAfterARetry(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
 		responses []httpmock.Responder
-		deleted   error // the error of Delete
-		others    error // the error of other operations that are not Create
+		want      error // nil: success
 	}{
-		{"at first", []httpmock.Responder{notFound}, palette.ErrNotFound, palette.ErrNotFound},
-		{"after a lost response", []httpmock.Responder{lost, notFound}, nil, palette.ErrNotFound},
-		{"after a refused connection", []httpmock.Responder{unconnected, notFound}, palette.ErrNotFound, palette.ErrNotFound},
-		{"after a lost response and a refused connection", []httpmock.Responder{reconnecting, notFound}, nil, palette.ErrNotFound},
-		{"after 502", []httpmock.Responder{busy(502), notFound}, nil, palette.ErrNotFound},
-		{"after 503", []httpmock.Responder{busy(503), notFound}, nil, palette.ErrNotFound},
-		{"after 504", []httpmock.Responder{busy(504), notFound}, nil, palette.ErrNotFound},
-		{"after 429", []httpmock.Responder{busy(429), notFound}, palette.ErrNotFound, palette.ErrNotFound},
-		{"after a lost response and 429", []httpmock.Responder{lost, busy(429), notFound}, nil, palette.ErrNotFound},
-		{"after 429 and a lost response", []httpmock.Responder{busy(429), lost, notFound}, nil, palette.ErrNotFound},
-		{"403 instead", []httpmock.Responder{lost, busy(403)}, palette.ErrForbidden, palette.ErrForbidden},
-		{"no route", []httpmock.Responder{lost, noRoute}, palette.ErrUnexpectedResponse, palette.ErrUnexpectedResponse},
+		{"at first", []httpmock.Responder{notFound}, palette.ErrNotFound},
+		{"after a lost response", []httpmock.Responder{lost, notFound}, nil},
+		{"after a refused connection", []httpmock.Responder{unconnected, notFound}, palette.ErrNotFound},
+		{"after a lost response and a refused connection", []httpmock.Responder{reconnecting, notFound}, nil},
+		{"after 502", []httpmock.Responder{busy(502), notFound}, nil},
+		{"after 503", []httpmock.Responder{busy(503), notFound}, nil},
+		{"after 504", []httpmock.Responder{busy(504), notFound}, nil},
+		{"after 429", []httpmock.Responder{busy(429), notFound}, palette.ErrNotFound},
+		{"after a lost response and 429", []httpmock.Responder{lost, busy(429), notFound}, nil},
+		{"after 429 and a lost response", []httpmock.Responder{busy(429), lost, notFound}, nil},
+		{"403 instead", []httpmock.Responder{lost, busy(403)}, palette.ErrForbidden},
+		{"no route", []httpmock.Responder{lost, noRoute}, palette.ErrUnexpectedResponse},
 	} {
-		for _, op := range operations() {
-			if !op.idempotent() {
-				continue // Create is not retried
-			}
-			t.Run(tt.name+"/"+op.name, func(t *testing.T) {
-				t.Parallel()
-				want := tt.others
-				if op.name == "Delete" {
-					want = tt.deleted
-				}
-				m := newMock(t, tt.responses...)
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			m := newMock(t, tt.responses...)
 
-				_, err := op.call(t.Context(), newTestClient(t, m, withFastRetries(3)...).APIKeys)
+			err := newTestClient(t, m, withFastRetries(3)...).APIKeys.Delete(t.Context(), testUID)
 
-				assert.Len(t, m.requests(), len(tt.responses))
-				require.ErrorIs(t, err, want)
-				require.Equal(t, errors.Is(want, palette.ErrNotFound), errors.Is(err, palette.ErrNotFound))
-			})
+			assert.Len(t, m.requests(), len(tt.responses))
+			require.ErrorIs(t, err, tt.want)
+			require.Equal(t, tt.want == palette.ErrNotFound, errors.Is(err, palette.ErrNotFound)) //nolint:errorlint // the same value
+		})
+	}
+}
+
+func TestOtherMethodsReturnNotFoundAfterARetry(t *testing.T) {
+	t.Parallel()
+	for _, op := range operations() {
+		if op.name == "Create" || op.name == "Delete" {
+			continue
 		}
+		t.Run(op.name, func(t *testing.T) {
+			t.Parallel()
+			m := newMock(t, failWith(errConnReset), respondError(404, "ResourceNotFound", "text"))
+
+			_, err := op.call(t.Context(), newTestClient(t, m, withFastRetries(3)...).APIKeys)
+
+			require.ErrorIs(t, err, palette.ErrNotFound)
+		})
 	}
 }
 
