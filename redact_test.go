@@ -127,8 +127,8 @@ func TestCredentialIsInNoErrorLogOrKeptRequest(t *testing.T) {
 	t.Parallel()
 	body := strings.ReplaceAll(`{"code":"Code","message":"KEY","details":["KEY"],"items":[{"metadata":{"uid":"KEY"},"spec":7}]}`, "KEY", plainKey)
 	header := http.Header{"Content-Type": {"application/json"}, "Location": {"/" + plainKey}, "Retry-After": {plainKey}}
-	for _, op := range operations() {
-		for _, status := range []int{200, 201, 202, 302, 400, 401, 404, 429, 500, 503} {
+	for _, op := range methods("List", "Create") {
+		for _, status := range []int{op.success, 202, 302, 400, 404, 503} {
 			t.Run(op.name+" "+strconv.Itoa(status), func(t *testing.T) {
 				t.Parallel()
 				var log bytes.Buffer
@@ -169,20 +169,15 @@ func debugLogger(log *bytes.Buffer) *slog.Logger {
 
 func TestUIDThatIsTheCredentialIsNotSent(t *testing.T) {
 	t.Parallel()
-	for _, op := range keyOperations(plainKey) {
-		t.Run(op.name, func(t *testing.T) {
-			t.Parallel()
-			var log bytes.Buffer
-			client := newTestClient(t, newMock(t), append(withFastRetries(3), palette.WithAPIKey(plainKey),
-				palette.WithLogger(debugLogger(&log)))...)
+	var log bytes.Buffer
+	client := newTestClient(t, newMock(t), append(withFastRetries(3), palette.WithAPIKey(plainKey),
+		palette.WithLogger(debugLogger(&log)))...)
 
-			_, err := op.call(t.Context(), client.APIKeys)
+	err := client.APIKeys.Delete(t.Context(), plainKey)
 
-			require.EqualError(t, err, "palette: "+op.op+": the uid is the client's own credential (host palette.test, 1 attempt)")
-			assert.Equal(t, 1, strings.Count(log.String(), "\n"))
-			assert.NotContains(t, log.String(), plainKey)
-		})
-	}
+	require.EqualError(t, err, "palette: apiKeys.delete: the uid is the client's own credential (host palette.test, 1 attempt)")
+	assert.Equal(t, 1, strings.Count(log.String(), "\n"))
+	assert.NotContains(t, log.String(), plainKey)
 }
 
 func TestClientDoesNotShowItsCredential(t *testing.T) {
