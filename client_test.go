@@ -71,10 +71,7 @@ func (rt sharedTransport) CloseIdleConnections() { rt.t.Error("idle connections 
 
 func TestAttemptTimeout(t *testing.T) {
 	t.Parallel()
-	stall := sharedTransport{t: t, RoundTripper: roundTripFunc(func(req *http.Request) (*http.Response, error) {
-		<-req.Context().Done()
-		return nil, req.Context().Err()
-	})}
+	stall := sharedTransport{t: t, RoundTripper: roundTripFunc(hanging(written))}
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 
@@ -209,7 +206,7 @@ func TestLogRecords(t *testing.T) {
 			<-time.After(40 * time.Millisecond)
 			return respondError(503, "private", "private")(req)
 		}
-		m := newMock(t, late, failWith(errors.New("private")), failWith(context.DeadlineExceeded), respond(200, testKeyJSON))
+		m := newMock(t, late, failing(written, errors.New("private")), failing(written, context.DeadlineExceeded), respond(200, testKeyJSON))
 		var logged bytes.Buffer
 		withoutTime := func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {

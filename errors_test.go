@@ -54,7 +54,8 @@ func redirectTo(location string) httpmock.Responder {
 
 // respondChunked responds with a body whose length is not announced.
 func respondChunked(body ...io.Reader) httpmock.Responder {
-	return func(*http.Request) (*http.Response, error) {
+	return func(req *http.Request) (*http.Response, error) {
+		send(req, written)
 		return &http.Response{StatusCode: 400, ContentLength: -1, Body: io.NopCloser(io.MultiReader(body...))}, nil
 	}
 }
@@ -267,7 +268,7 @@ func TestTransportErrorIsWrapped(t *testing.T) {
 	t.Parallel()
 	cause := &transportErr{"cable unplugged"}
 
-	err := getKey(t, newTestClient(t, newMock(t, failWith(fmt.Errorf("dial: %w", cause)))))
+	err := getKey(t, newTestClient(t, newMock(t, failing(written, fmt.Errorf("dial: %w", cause)))))
 
 	require.EqualError(t, err, "palette: apiKeys.get: waiting for the response: dial: cable unplugged (host palette.test, 1 attempt)")
 	found, _ := errors.AsType[*transportErr](err)
@@ -327,7 +328,7 @@ func TestMessagesSayWhereAndWhatToDo(t *testing.T) { //nolint:paralleltest // re
 			return testHost, getKey(t, respondingClient(t, 403, jsonType, `{"code":"OperationForbidden","message":"no permission"}`))
 		}, "palette: apiKeys.get: 403 OperationForbidden: no permission (host HOST, 1 attempt)"},
 		{"lost response to a create", func(t *testing.T) (string, error) {
-			_, err := createKey(t, newTestClient(t, newMock(t, failWith(io.ErrUnexpectedEOF))))
+			_, err := createKey(t, newTestClient(t, newMock(t, failing(written, io.ErrUnexpectedEOF))))
 			return testHost, err
 		}, "palette: apiKeys.create: waiting for the response: unexpected EOF (host HOST, 1 attempt); a key with this name may exist: use FindByName before creating another"},
 		{"connection refused", func(t *testing.T) (string, error) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"os"
 	"path/filepath"
 	"slices"
@@ -210,16 +211,35 @@ func newMock(t testing.TB, responses ...httpmock.Responder) *mock {
 	return m
 }
 
+// record records a request, and its body while a response reads it.
 func (m *mock) record(req *http.Request) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.sent = append(m.sent, sentRequest{
 		Line:   req.Method + " " + strings.TrimPrefix(req.URL.String(), testBaseURL),
-		Body:   readBody(m.t, req),
 		Length: req.ContentLength,
 		Header: req.Header.Clone(),
 	})
+	if n := len(m.sent); req.Body != nil {
+		req.Body = recordedBody{ReadCloser: req.Body, record: func(content []byte) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.sent[n-1].Body += string(content)
+		}}
+	}
 	return len(m.sent)
+}
+
+type recordedBody struct {
+	io.ReadCloser
+
+	record func(content []byte)
+}
+
+func (b recordedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.record(p[:n])
+	return n, err
 }
 
 // requests returns the requests that were sent so far.
@@ -261,6 +281,7 @@ func respond(status int, body string) httpmock.Responder {
 // respondWith responds with a header and a body.
 func respondWith(status int, header http.Header, body string) httpmock.Responder {
 	return func(req *http.Request) (*http.Response, error) {
+		send(req, written)
 		resp := newResponse(status, header, body)
 		resp.Request = req
 		return resp, nil
@@ -281,13 +302,54 @@ func respondError(status int, code, message string) httpmock.Responder {
 	return respond(status, `{"code":"`+code+`","message":"`+message+`","details":null,"ref":"ref-1"}`)
 }
 
-// failWith fails as a transport does. The body of the request is read first, as a
-// transport that has sent it does.
-func failWith(err error) httpmock.Responder {
-	return func(*http.Request) (*http.Response, error) { return nil, err }
+// phase is how far a transport gets with a request.
+type phase int
+
+const (
+	connecting phase = iota // there is no connection
+	connected               // there is a connection, and nothing was written
+	written                 // the header and the body were written
+)
+
+// send does what net/http does with a request until it gets to a phase: it calls the hooks
+// of the trace and reads the body.
+func send(req *http.Request, until phase) {
+	trace := httptrace.ContextClientTrace(req.Context())
+	if trace == nil {
+		trace = new(httptrace.ClientTrace)
+	}
+	if trace.GetConn != nil {
+		trace.GetConn(testHost + ":443")
+	}
+	if trace.GotConn != nil && until >= connected {
+		trace.GotConn(httptrace.GotConnInfo{})
+	}
+	if trace.WroteHeaders != nil && until >= written {
+		trace.WroteHeaders()
+	}
+	if req.Body != nil && until >= written {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
 }
 
-// roundTripFunc is a transport. Unlike mock, it does not read the body of the request.
+// failing fails with err in a phase, as a transport does.
+func failing(in phase, err error) httpmock.Responder {
+	return func(req *http.Request) (*http.Response, error) {
+		send(req, in)
+		return nil, err
+	}
+}
+
+// hanging waits in a phase until the context of the request ends.
+func hanging(in phase) httpmock.Responder {
+	return func(req *http.Request) (*http.Response, error) {
+		send(req, in)
+		<-req.Context().Done()
+		return nil, req.Context().Err()
+	}
+}
+
+// roundTripFunc is a transport.
 type roundTripFunc func(*http.Request) (*http.Response, error)
 
 func (f roundTripFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }

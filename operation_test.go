@@ -147,6 +147,7 @@ func (s *streamed) Close() error {
 // respondStreamed responds with a body and a Content-Length, which is -1 if it is not known.
 func respondStreamed(status int, length int64, body io.ReadCloser) httpmock.Responder {
 	return func(req *http.Request) (*http.Response, error) {
+		send(req, written)
 		resp := newResponse(status, http.Header{"Content-Type": {"application/json"}}, "")
 		resp.Request, resp.ContentLength, resp.Body = req, length, body
 		return resp, nil

@@ -264,8 +264,7 @@ func TestHTTPClientIsCopiedAndNotModified(t *testing.T) {
 		jar.SetCookies(&url.URL{Scheme: "https", Host: testHost}, []*http.Cookie{{Name: "route", Value: "node-7"}})
 		m := newMock(t, func(req *http.Request) (*http.Response, error) {
 			assert.Equal(t, "route=node-7", req.Header.Get("Cookie"))
-			<-req.Context().Done()
-			return nil, req.Context().Err()
+			return hanging(written)(req)
 		}, respond(200, testKeyJSON))
 		hc := &http.Client{Transport: m, Jar: jar, Timeout: time.Second}
 		start := time.Now()

@@ -103,13 +103,14 @@ func TestRedactedTransportErrorIsNotWrapped(t *testing.T) {
 			t.Parallel()
 			cause := &transportErr{"cannot send " + form}
 			ctx, cancel := context.WithCancel(t.Context())
-			client := newTestClient(t, newMock(t, failWith(cause), func(*http.Request) (*http.Response, error) {
+			client := newTestClient(t, roundTripFunc(failing(written, cause)), palette.WithAPIKey(echoKey))
+			canceling := newTestClient(t, roundTripFunc(func(req *http.Request) (*http.Response, error) {
 				cancel()
-				return nil, cause
+				return failing(written, cause)(req)
 			}), palette.WithAPIKey(echoKey))
 
 			_, err := client.APIKeys.Get(ctx, testUID)
-			_, canceledErr := client.APIKeys.Get(ctx, testUID)
+			_, canceledErr := canceling.APIKeys.Get(ctx, testUID)
 
 			const phase, text = "palette: apiKeys.get: waiting for the response: ", "cannot send [REDACTED] (host palette.test, 1 attempt)"
 			require.EqualError(t, err, phase+text)

@@ -13,7 +13,6 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"os"
 	"slices"
 	"strings"
@@ -138,32 +137,29 @@ func TestInvalidSuccessIsNotRetried(t *testing.T) {
 
 func TestRetryOnTransportError(t *testing.T) {
 	t.Parallel()
-	timeout := func(req *http.Request) (*http.Response, error) {
-		<-req.Context().Done()
-		return nil, req.Context().Err()
-	}
 	for _, tt := range []struct {
 		name    string
 		fail    httpmock.Responder
-		read    bool // the transport reads the body before it fails
 		is      error
-		others  int // requests that all operations but Create send in all
+		get     int // requests that Get sends in all
 		create  int
 		unknown bool // the outcome of Create
 	}{
-		{name: "DNS", fail: failWith(errDNS), is: errDNS, others: 4, create: 4},
-		{name: "connection refused", fail: failWith(errConnRefused), is: syscall.ECONNREFUSED, others: 4, create: 4},
-		{name: "TLS handshake", fail: failWith(io.EOF), is: io.EOF, others: 4, create: 4},
-		{name: "timeout before the request", fail: timeout, is: context.DeadlineExceeded, others: 4, create: 4},
-		{name: "invalid certificate", fail: failWith(errCertificate), is: errCertificate, others: 1, create: 1},
-		{name: "reset", read: true, fail: failWith(errConnReset), is: errConnReset, others: 4, create: 1, unknown: true},
-		{name: "connection closed", read: true, fail: failWith(io.EOF), is: io.EOF, others: 4, create: 1, unknown: true},
-		{name: "timeout", read: true, fail: timeout, is: context.DeadlineExceeded, others: 4, create: 1, unknown: true},
+		{name: "DNS", fail: failing(connecting, errDNS), is: errDNS, get: 4, create: 4},
+		{name: "connection refused", fail: failing(connecting, errConnRefused), is: syscall.ECONNREFUSED, get: 4, create: 4},
+		{name: "TLS handshake", fail: failing(connecting, io.EOF), is: io.EOF, get: 4, create: 4},
+		{name: "timeout while connecting", fail: hanging(connecting), is: context.DeadlineExceeded, get: 4, create: 4},
+		{name: "invalid certificate", fail: failing(connecting, errCertificate), is: errCertificate, get: 1, create: 1},
+		{name: "reset before the request", fail: failing(connected, errConnReset), is: errConnReset, get: 4, create: 4},
+		{name: "timeout before the request", fail: hanging(connected), is: context.DeadlineExceeded, get: 4, create: 4},
+		{name: "reset", fail: failing(written, errConnReset), is: errConnReset, get: 4, create: 1, unknown: true},
+		{name: "connection closed", fail: failing(written, io.EOF), is: io.EOF, get: 4, create: 1, unknown: true},
+		{name: "timeout", fail: hanging(written), is: context.DeadlineExceeded, get: 4, create: 1, unknown: true},
 	} {
-		for _, op := range operations() {
+		for _, op := range getAndCreate() {
 			t.Run(tt.name+"/"+op.name, func(t *testing.T) {
 				t.Parallel()
-				want := tt.others
+				want := tt.get
 				if !op.idempotent() {
 					want = tt.create
 				}
@@ -171,9 +167,6 @@ func TestRetryOnTransportError(t *testing.T) {
 					requests := 0
 					rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
 						requests++
-						if tt.read {
-							readBody(t, req)
-						}
 						return tt.fail(req)
 					})
 
@@ -213,7 +206,7 @@ func TestRetrySendsTheSameRequest(t *testing.T) {
 
 func TestLastErrorIsReturned(t *testing.T) {
 	t.Parallel()
-	m := newMock(t, busy(503), failWith(errConnReset), respondError(403, "OperationForbidden", "text"))
+	m := newMock(t, busy(503), failing(written, errConnReset), respondError(403, "OperationForbidden", "text"))
 
 	err := getKey(t, newTestClient(t, m, withFastRetries(5)...))
 
@@ -226,15 +219,11 @@ func TestLastErrorIsReturned(t *testing.T) {
 // that it did.
 func TestDeleteTreatsNotFoundAfterARetryAsSuccess(t *testing.T) {
 	t.Parallel()
-	lost, notFound := failWith(errConnReset), respondError(404, "ResourceNotFound", "text")
+	lost, notFound := failing(written, errConnReset), respondError(404, "ResourceNotFound", "text")
 	noRoute := respondWith(404, http.Header{"Content-Type": {"text/plain"}}, "404 page not found")
-	unconnected := func(req *http.Request) (*http.Response, error) {
-		httptrace.ContextClientTrace(req.Context()).GetConn("palette.test:443") // as net/http does first
-		return nil, errConnRefused
-	}
 	reconnecting := func(req *http.Request) (*http.Response, error) { // net/http sent the request and tries again
-		httptrace.ContextClientTrace(req.Context()).GotConn(httptrace.GotConnInfo{})
-		return unconnected(req)
+		send(req, written)
+		return failing(connecting, errConnRefused)(req)
 	}
 	for _, tt := range []struct {
 		name      string
@@ -243,7 +232,8 @@ func TestDeleteTreatsNotFoundAfterARetryAsSuccess(t *testing.T) {
 	}{
 		{"at first", []httpmock.Responder{notFound}, palette.ErrNotFound},
 		{"after a lost response", []httpmock.Responder{lost, notFound}, nil},
-		{"after a refused connection", []httpmock.Responder{unconnected, notFound}, palette.ErrNotFound},
+		{"after a refused connection", []httpmock.Responder{failing(connecting, errConnRefused), notFound}, palette.ErrNotFound},
+		{"after a reset while the header is sent", []httpmock.Responder{failing(connected, errConnReset), notFound}, nil},
 		{"after a lost response and a refused connection", []httpmock.Responder{reconnecting, notFound}, nil},
 		{"after 502", []httpmock.Responder{busy(502), notFound}, nil},
 		{"after 503", []httpmock.Responder{busy(503), notFound}, nil},
@@ -275,7 +265,7 @@ func TestOtherMethodsReturnNotFoundAfterARetry(t *testing.T) {
 		}
 		t.Run(op.name, func(t *testing.T) {
 			t.Parallel()
-			m := newMock(t, failWith(errConnReset), respondError(404, "ResourceNotFound", "text"))
+			m := newMock(t, failing(written, errConnReset), respondError(404, "ResourceNotFound", "text"))
 
 			_, err := op.call(t.Context(), newTestClient(t, m, withFastRetries(3)...).APIKeys)
 
