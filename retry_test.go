@@ -426,7 +426,7 @@ func TestRetryAfterIsTooLong(t *testing.T) {
 		{name: "deadline", header: "10", deadline: 10 * time.Second, retryAfter: 10 * time.Second, note: tooLate},
 		{name: "after the deadline", header: "20", deadline: 10 * time.Second, retryAfter: 20 * time.Second, note: tooLate},
 	} {
-		for _, op := range operations() {
+		for _, op := range getAndCreate() {
 			t.Run(tt.name+"/"+op.name, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
