@@ -103,23 +103,20 @@ func TestNullFieldsReadAsEmpty(t *testing.T) {
 func TestMissingRequiredField(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		op, want string
-		bodies   []string
+		method, want string
+		bodies       []string
 	}{
-		{"apiKeys.create", "no apiKey or no uid", []string{
+		{"Create", "no apiKey or no uid", []string{
 			`{}`, `null`, `{"uid":"u"}`, `{"uid":"u","apiKey":""}`, `{"uid":"u","apiKey":null}`, `{"apiKey":"k"}`,
 			`{"apiKey":"k","uid":""}`, `{"data":{"apiKey":"k","uid":"u"}}`, `{"code":"Failed","message":"with a 201"}`,
 		}},
-		{"apiKeys.get", "no metadata.uid", []string{
+		{"Get", "no metadata.uid", []string{
 			`{}`, `null`, `{"uid":"u"}`, `{"metadata":null}`, `{"metadata":{"name":"ci"}}`, `{"metadata":{"uid":""}}`,
 		}},
-		{"apiKeys.list", "no items", []string{`{}`, `null`, `{"listmeta":{"count":0}}`, `{"items2":[]}`}},
+		{"List", "no items", []string{`{}`, `null`, `{"listmeta":{"count":0}}`, `{"items2":[]}`}},
 	} {
-		for _, op := range operations() {
+		for _, op := range methods(tt.method) {
 			for _, body := range tt.bodies {
-				if op.op != tt.op {
-					continue
-				}
 				t.Run(op.name+" "+body, func(t *testing.T) {
 					t.Parallel()
 					client := newTestClient(t, newMock(t, respond(op.success, body)))
@@ -138,17 +135,17 @@ func TestErrorQuotesNothingOfBody(t *testing.T) {
 	t.Parallel()
 	const mark = "DO-NOT-QUOTE"
 	bodies := map[string][]string{
-		"apiKeys.create": {
+		"Create": {
 			`{"apiKey":"#"}`, `{"apiKey":["#"],"uid":"u"}`, `{"apiKey":{"#":1},"uid":"u"}`, `{"apiKey":"#","uid":7}`,
 			`{"APIKEY":7,"uid":"#"}`, `[{"apiKey":"#","uid":"u"}]`, `{"apiKey":"#`, `{"apiKey":"#","uid":#}`, `{"apiKey":"#\x"}`,
 		},
-		"apiKeys.get": {
+		"Get": {
 			`"#"`, `["#"]`, `#`, `{"metadata":"#"}`, `{"METADATA":["#"]}`, `{"metadata":{"name":{"#":1}}}`, `{"status":"#"}`,
 			`{"metadata":{"annotations":{"#":5}}}`, `{"metadata":{"LABELS":{"#":["#"]}}}`, `{"metadata":{"creationTimestamp":"#"}}`,
 			`{"metadata":{"lastModifiedTimestamp":{"#":1}}}`, `{"spec":"#"}`, `{"spec":{"expiry":"10000-#"}}`,
 			`{"spec":{"user":{"uid":{"#":1}}}}`, `{"STATUS":{"ISACTIVE":"#"}}`, `{"metadata":{"uid":"#`,
 		},
-		"apiKeys.list": {
+		"List": {
 			`"#"`, `["#"]`, `{"#":[]}`, `{"items":"#"}`, `{"ITEMS":{"#":1}}`, `{"ITEMS":[{"METADATA":["#"]}]}`,
 			`{"items":[{},"#"]}`, `{"items":[{"metadata":{"uid":7,"name":"#"}}]}`, `{"items":[{"metadata":{"uid":"u","name":["#"]}}]}`,
 			`{"items":[{"metadata":{"uid":"/#","labels":{"#":7}}}]}`, `{"items":[{"metadata":{"annotations":{"#":{"#":1}}}}]}`,
@@ -156,8 +153,8 @@ func TestErrorQuotesNothingOfBody(t *testing.T) {
 			`{"items":[],"listmeta":"#"}`, `{"items":[],"listmeta":{"count":"#"}}`, `{"items":[{"metadata":{"uid":"#`,
 		},
 	}
-	for _, op := range readingOperations() {
-		for _, body := range bodies[op.op] {
+	for _, op := range methods("Create", "Get", "List") {
+		for _, body := range bodies[op.name] {
 			t.Run(op.name+" "+body, func(t *testing.T) {
 				t.Parallel()
 				client := newTestClient(t, newMock(t, respond(op.success, strings.ReplaceAll(body, "#", mark))))
