@@ -123,7 +123,7 @@ func TestContextEndsInEveryPhase(t *testing.T) {
 		{name: "body of an error", client: stall("HTTP/1.1 403 X\r\n\r\n{"), class: palette.ErrForbidden},
 		{name: "body of a temporary error", client: stall("HTTP/1.1 429 X\r\n\r\n{"), class: palette.ErrRateLimited},
 	} {
-		for _, op := range readingOperations() {
+		for _, op := range getAndCreate() {
 			t.Run(tt.name+"/"+op.name, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
