@@ -362,16 +362,6 @@ func fixture(t testing.TB, name string) string {
 	return string(body)
 }
 
-// readingOperations returns the methods that read the body of a success.
-func readingOperations() (ops []operation) {
-	for _, op := range operations() {
-		if op.response != "" {
-			ops = append(ops, op)
-		}
-	}
-	return ops
-}
-
 // busy responds with an error in the API's form.
 func busy(status int) httpmock.Responder { return respondError(status, "Busy", "text") }
 

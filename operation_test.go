@@ -190,7 +190,7 @@ func TestBodyLimit(t *testing.T) {
 // be decoded.
 func TestTruncatedBody(t *testing.T) {
 	t.Parallel()
-	for _, op := range readingOperations() {
+	for _, op := range getAndCreate() {
 		t.Run(op.name, func(t *testing.T) {
 			t.Parallel()
 			body := io.MultiReader(strings.NewReader(op.response), iotest.ErrReader(io.ErrUnexpectedEOF))

@@ -114,7 +114,7 @@ func TestInvalidSuccessIsNotRetried(t *testing.T) {
 		"not JSON":         func(resp *http.Response) { resp.Body = io.NopCloser(strings.NewReader("<html>")) },
 		"without fields":   func(resp *http.Response) { resp.Body = io.NopCloser(strings.NewReader("{}")) },
 	} {
-		for _, op := range readingOperations() {
+		for _, op := range getAndCreate() {
 			t.Run(name+"/"+op.name, func(t *testing.T) {
 				t.Parallel()
 				requests := 0
