@@ -172,7 +172,7 @@ func TestContextEndsInEveryPhase(t *testing.T) {
 
 func TestEndedContextSendsNothing(t *testing.T) {
 	t.Parallel()
-	for _, op := range operations() {
+	for _, op := range getAndCreate() {
 		t.Run(op.name, func(t *testing.T) {
 			t.Parallel()
 			errShutdown := errors.New("shutting down")

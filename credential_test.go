@@ -149,7 +149,7 @@ func TestAPIKeyFuncIsCalledBeforeEachAttempt(t *testing.T) {
 
 func TestAPIKeyFuncErrorEndsTheCall(t *testing.T) {
 	t.Parallel()
-	for _, op := range operations() {
+	for _, op := range getAndCreate() {
 		t.Run(op.name, func(t *testing.T) {
 			t.Parallel()
 			errVault := errors.New("vault is sealed")
@@ -315,7 +315,7 @@ func TestAuthTokenFuncIsCalledBeforeEachAttempt(t *testing.T) {
 // A 401 did no work, so every operation is retried if the key has changed in the meantime.
 func TestCallIsRetriedOnceWithChangedKeyAfterUnauthorized(t *testing.T) {
 	t.Parallel()
-	for _, op := range operations() {
+	for _, op := range getAndCreate() {
 		t.Run(op.name, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "key")
