@@ -4,19 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
-	"strings"
-	"time"
 	"unicode/utf8"
 )
 
 const collectionPath = "/v1/apiKeys"
-
-// maxPages is the maximum number of pages of a list.
-const maxPages = 10_000
 
 // APIKeysService has the operations on API keys. It is safe for concurrent use.
 //
@@ -41,8 +35,7 @@ type APIKeysService struct {
 func (s *APIKeysService) Create(ctx context.Context, req CreateAPIKeyRequest) (*CreateAPIKeyResponse, error) {
 	op := operation{
 		name: "apiKeys.create", method: http.MethodPost, path: collectionPath,
-		success: http.StatusCreated,
-		hint:    "a key with this name may exist: use FindByName before creating another",
+		success: http.StatusCreated, failed: createFailed,
 	}
 	if err := checkRequest(req.Metadata, req.Spec.Expiry, req.Spec.UserUID); err != nil {
 		return nil, invalidArgument(op.name, err)
@@ -54,6 +47,14 @@ func (s *APIKeysService) Create(ctx context.Context, req CreateAPIKeyRequest) (*
 		return nil, err
 	}
 	return &CreateAPIKeyResponse{APIKey: NewSecret(created.APIKey), UID: created.UID}, nil
+}
+
+// createFailed makes err an [ErrOutcomeUnknown] if the key may exist.
+func createFailed(err error, maybeProcessed bool) error {
+	if !maybeProcessed {
+		return err
+	}
+	return withNote(err, "a key with this name may exist: use FindByName before creating another", ErrOutcomeUnknown)
 }
 
 // List returns all keys that the credential can see: for a tenant administrator, the
@@ -152,8 +153,19 @@ func (s *APIKeysService) Update(ctx context.Context, uid string, req UpdateAPIKe
 // the error is [ErrNotFound]. If Delete is retried after an attempt that the server may
 // have processed, and the key does not exist, Delete returns nil.
 func (s *APIKeysService) Delete(ctx context.Context, uid string) error {
-	op := operation{name: "apiKeys.delete", idempotent: true, method: http.MethodDelete, success: http.StatusNoContent}
+	op := operation{
+		name: "apiKeys.delete", idempotent: true, method: http.MethodDelete,
+		success: http.StatusNoContent, failed: deleteFailed,
+	}
 	return s.sendToKey(ctx, op, uid, "", nil)
+}
+
+// deleteFailed makes [ErrNotFound] a success if an earlier attempt may have deleted the key.
+func deleteFailed(err error, maybeProcessed bool) error {
+	if maybeProcessed && errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // Activate makes a deactivated key work again. Errors are those of [APIKeysService.Get].
@@ -230,57 +242,6 @@ func (s *APIKeysService) pages(ctx context.Context) iter.Seq2[[]APIKey, error] {
 		}
 	}
 }
-
-// checkUID returns an error if uid cannot be a uid. An empty uid would address all
-// keys, and ".." what is above them.
-func checkUID(uid string) error {
-	switch {
-	case uid == "":
-		return errors.New("uid is empty")
-	case uid == "." || uid == "..":
-		return errors.New("uid is a relative path")
-	case strings.ContainsFunc(uid, func(r rune) bool { return !isUIDRune(r) }):
-		return errors.New("uid contains a character other than letters, digits, '.', '_', '-' and '~'")
-	}
-	return nil
-}
-
-func isUIDRune(r rune) bool {
-	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-~", r)
-}
-
-// checkRequest returns an error if Palette cannot store what a request carries.
-func checkRequest(meta ObjectMetaInput, expiry time.Time, userUID string) error {
-	if strings.TrimSpace(meta.Name) == "" {
-		return errors.New("Metadata.Name is empty")
-	}
-	if err := checkExpiry(expiry); err != nil {
-		return err
-	}
-	texts := []string{meta.Name, userUID}
-	for _, values := range []map[string]string{meta.Annotations, meta.Labels} {
-		for key, value := range values {
-			texts = append(texts, key, value)
-		}
-	}
-	for _, text := range texts {
-		if !utf8.ValidString(text) {
-			return errors.New("a name, uid, annotation or label is not UTF-8")
-		}
-	}
-	return nil
-}
-
-// checkExpiry returns an error if RFC 3339 cannot express t in UTC.
-func checkExpiry(t time.Time) error {
-	if year := t.UTC().Year(); year < 1 || year > 9999 {
-		return fmt.Errorf("the year of the expiry is %d in UTC, not 1 to 9999", year)
-	}
-	return nil
-}
-
-// normalize returns t as it is sent: in UTC, truncated to milliseconds.
-func normalize(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
 // stateRequest is the body of Activate, Deactivate, Revoke and Reactivate. It has no
 // omitempty, which would not send false.

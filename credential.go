@@ -17,20 +17,19 @@ const (
 	headerAuthToken = "Authorization"
 )
 
-// credential is where a credential comes from and the header that carries it.
+// credential is where the value of a credential comes from, and the header that carries it.
 type credential struct {
 	header string
-	fake   bool                                  // a key of palettetest, which no other server knows
-	fetch  func(context.Context) (string, error) // returns a valid credential or an error
+	fetch  func(context.Context) (string, error) // returns a valid value or an error
 }
 
 func fixedCredential(header, value string) credential {
-	return credential{header, strings.HasPrefix(value, "palettetest+"), func(context.Context) (string, error) { return value, nil }}
+	return credential{header, func(context.Context) (string, error) { return value, nil }}
 }
 
 // funcCredential calls f for each attempt and checks what it returns.
 func funcCredential(header string, f func(context.Context) (string, error), check func(string) error) credential {
-	return credential{header, false, func(ctx context.Context) (string, error) {
+	return credential{header, func(ctx context.Context) (string, error) {
 		value, err := f(ctx)
 		if err == nil {
 			err = check(value)
@@ -42,17 +41,21 @@ func funcCredential(header string, f func(context.Context) (string, error), chec
 	}}
 }
 
-// fetchCredential gets the credential for an attempt.
-func (ex *exchange) fetchCredential(ctx context.Context) error {
-	secret, err := ex.credential.fetch(ctx)
-	if err != nil {
-		return &permanentError{err}
+// fileCredential reads a file for each attempt. The error says whether it can be read now.
+func fileCredential(path string) (credential, error) {
+	file := &keyFile{path: path}
+	_, err := file.read()
+	return credential{headerAPIKey, func(context.Context) (string, error) { return file.read() }}, err
+}
+
+// fetchFor returns the value for an attempt. The path of the request must not contain it,
+// because proxies log paths.
+func (c credential) fetchFor(ctx context.Context, path string) (string, error) {
+	value, err := c.fetch(ctx)
+	if err == nil && len(value) >= minRedacted && strings.Contains(path, value) {
+		err = errors.New("the uid is the client's own credential")
 	}
-	ex.secret = NewSecret(secret)
-	if len(secret) >= minRedacted && strings.Contains(ex.op.path, secret) { // proxies log paths
-		return &permanentError{errors.New("the uid is the client's own credential")}
-	}
-	return contextError(ctx)
+	return value, err
 }
 
 // keyFile is a file that holds an API key.

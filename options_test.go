@@ -59,7 +59,7 @@ func sentBy(t *testing.T, opts ...palette.Option) *http.Request {
 	return sent[0]
 }
 
-func TestInvalidOptionAndLaterOptionWins(t *testing.T) {
+func TestInvalidOptionIsReportedInAnyCase(t *testing.T) {
 	t.Parallel()
 	type options []palette.Option
 	wrapper := palette.WithTransportWrapper(func(rt http.RoundTripper) http.RoundTripper { return rt })
@@ -73,7 +73,6 @@ func TestInvalidOptionAndLaterOptionWins(t *testing.T) {
 		"WithBaseURL is invalid: it has no host":              {palette.WithBaseURL("a.test"), options{palette.WithBaseURL("")}},
 		"WithHTTPClient must not be nil":                      {palette.WithHTTPClient(&http.Client{}), options{palette.WithHTTPClient(nil)}},
 		"WithTransportWrapper must not be nil":                {wrapper, options{palette.WithTransportWrapper(nil)}},
-		"the function of WithTransportWrapper returned nil":   {wrapper, options{palette.WithTransportWrapper(func(http.RoundTripper) http.RoundTripper { return nil })}},
 		"WithRootCAs must not be nil":                         {palette.WithRootCAs(x509.NewCertPool()), options{palette.WithRootCAs(nil)}},
 		"WithLogger must not be nil":                          {palette.WithLogger(slog.Default()), options{palette.WithLogger(nil)}},
 		"WithTimeout must be positive, is 0s":                 {timeout, options{palette.WithTimeout(0)}},
@@ -93,20 +92,25 @@ func TestInvalidOptionAndLaterOptionWins(t *testing.T) {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
 			for _, invalid := range tt.invalid {
-				_, err := palette.NewClient(palette.WithAPIKey(testKey), invalid, tt.valid)
-
-				require.NoError(t, err)
 				requireInvalidOptions(t, want, palette.WithAPIKey(testKey), tt.valid, invalid)
+				requireInvalidOptions(t, want, palette.WithAPIKey(testKey), invalid, tt.valid)
 			}
 		})
 	}
 }
 
+func TestWrapperThatIsNilIsInvalid(t *testing.T) {
+	t.Parallel()
+
+	requireInvalidOptions(t, "the function of WithTransportWrapper returned nil", palette.WithAPIKey(testKey),
+		palette.WithTransportWrapper(func(http.RoundTripper) http.RoundTripper { return nil }))
+}
+
 func TestAllInvalidOptionsAreReported(t *testing.T) {
 	t.Parallel()
 
-	requireInvalidOptions(t, tlsExcluded+"; WithAPIKey is invalid: the credential is empty; "+
-		"WithMaxRetries must not be negative, is -1; WithTimeout must be positive, is 0s; base URL: http to palette.test"+clearText,
+	requireInvalidOptions(t, "WithTimeout must be positive, is 0s; WithMaxRetries must not be negative, is -1; "+
+		"WithAPIKey is invalid: the credential is empty; "+tlsExcluded+"; base URL: http to palette.test"+clearText,
 		palette.WithTimeout(0), palette.WithMaxRetries(-1), palette.WithAPIKey(""), palette.WithBaseURL("http://palette.test"),
 		palette.WithHTTPClient(&http.Client{}), palette.WithRootCAs(x509.NewCertPool()))
 }

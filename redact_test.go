@@ -57,21 +57,14 @@ func TestTextsOfTheServerAreRedacted(t *testing.T) {
 		want     errorTexts
 	}
 	rows := map[string]row{
-		"number":        {"1234567890", respond(400, `{"details":{"a":1234567890}}`), errorTexts{Details: `"[REDACTED]"`}},
-		"across syntax": {`"a":"b","c"`, respond(400, `{"details":{"a":"b","c":1}}`), errorTexts{Details: `"[REDACTED]"`}},
-		"unchanged":     {testKey, respond(400, `{"details":{"a":"\u003c"}}`), errorTexts{Details: `{"a":"\u003c"}`}},
-		"escapes in details": {
-			plainKey, respond(400, `{"details":"\u00301`+plainKey[2:]+`"}`), errorTexts{Details: `"[REDACTED]"`},
-		},
-		"URL in details": {
-			testKey, respond(400, `{"details":"/?`+url.QueryEscape(testKey)+`"}`), errorTexts{Details: `"/?[REDACTED]"`},
-		},
-		"details": {
-			echoKey, respond(400, `{"details":{`+quoted("a "+echoKey)+`:`+strings.ReplaceAll(quoted(echoKey), "/", `\/`)+`}}`),
-			errorTexts{Details: `{"a [REDACTED]":"[REDACTED]"}`},
-		},
-		"location":   {plainKey, redirectTo("/a/" + plainKey + "/b"), errorTexts{Location: "/a/[REDACTED]/b"}},
-		"media type": {plainKey, respondAs("text/"+plainKey, "<p>"), errorTexts{Message: `Content-Type is "text/[REDACTED]", not JSON`}},
+		"details":                  {testKey, respond(400, `{"details":{"a":"b `+testKey+`"}}`), errorTexts{}},
+		"number in details":        {"1234567890", respond(400, `{"details":{"a":1234567890}}`), errorTexts{}},
+		"across syntax in details": {`"a":"b","c"`, respond(400, `{"details":{"a":"b","c":1}}`), errorTexts{}},
+		"escapes in details":       {plainKey, respond(400, `{"details":"\u00301`+plainKey[2:]+`"}`), errorTexts{}},
+		"URL in details":           {testKey, respond(400, `{"details":"/?`+url.QueryEscape(testKey)+`"}`), errorTexts{}},
+		"other details":            {testKey, respond(400, `{"details":{"a":"\u003c"}}`), errorTexts{Details: `{"a":"\u003c"}`}},
+		"location":                 {plainKey, redirectTo("/a/" + plainKey + "/b"), errorTexts{Location: "/a/[REDACTED]/b"}},
+		"media type":               {plainKey, respondAs("text/"+plainKey, "<p>"), errorTexts{Message: `Content-Type is "text/[REDACTED]", not JSON`}},
 		"shortened": {
 			testKey, respond(400, `{"code":"`+word+testKey+`","message":"`+text+testKey+`","ref":"`+word+testKey+`"}`),
 			errorTexts{Code: word + "[REDA…", Message: text + "[REDA…", Ref: word + "[REDA…"},
@@ -84,8 +77,12 @@ func TestTextsOfTheServerAreRedacted(t *testing.T) {
 	for name, form := range echoForms(echoKey) {
 		inJSON := quoted("a " + form + " b")
 		response := respond(400, `{"code":`+inJSON+`,"message":`+inJSON+`,"ref":`+inJSON+`}`)
-		rows[name] = row{echoKey, response, errorTexts{Code: "a [REDACTED] b", Message: "a [REDACTED] b", Ref: "a [REDACTED] b"}}
-		rows[name+" in text"] = row{echoKey, respondAs("text/plain", "a "+form), errorTexts{Message: asText + "a [REDACTED]"}}
+		want := "[REDACTED]"
+		if name == "verbatim" {
+			want = "a [REDACTED] b"
+		}
+		rows[name] = row{echoKey, response, errorTexts{Code: want, Message: want, Ref: want}}
+		rows[name+" in text"] = row{echoKey, respondAs("text/plain", "a "+form+" b"), errorTexts{Message: asText + want}}
 	}
 	for name, tt := range rows {
 		t.Run(name, func(t *testing.T) {
@@ -112,9 +109,13 @@ func TestRedactedTransportErrorIsNotWrapped(t *testing.T) {
 			_, err := client.APIKeys.Get(ctx, testUID)
 			_, canceledErr := canceling.APIKeys.Get(ctx, testUID)
 
-			const phase, text = "palette: apiKeys.get: waiting for the response: ", "cannot send [REDACTED] (host palette.test, 1 attempt)"
+			const phase, end = "palette: apiKeys.get: waiting for the response: ", "[REDACTED] (host palette.test, 1 attempt)"
+			text, canceledText := end, end
+			if name == "verbatim" {
+				text, canceledText = "cannot send "+end, "context canceled: cannot send "+end
+			}
 			require.EqualError(t, err, phase+text)
-			require.EqualError(t, canceledErr, phase+"context canceled: "+text)
+			require.EqualError(t, canceledErr, phase+canceledText)
 			require.ErrorIs(t, canceledErr, context.Canceled)
 			for _, err := range []error{err, canceledErr} {
 				require.NotErrorIs(t, err, cause)
@@ -234,11 +235,12 @@ func FuzzRedact(f *testing.F) {
 
 			apiErr := apiErrorOf(t, respond(400, `{"code":`+text+`,"message":`+text+`,"details":[`+details+`]}`), palette.WithAPIKey(key))
 
-			for _, text := range []string{apiErr.Code, apiErr.Message, string(apiErr.Details)} {
+			require.Contains(t, apiErr.Message, "[REDACTED]", name)
+			for _, text := range []string{apiErr.Code, apiErr.Message} {
 				require.NotContains(t, text, key, name)
 				require.NotContains(t, text, form, name)
 			}
-			require.True(t, json.Valid(apiErr.Details), "%s", apiErr.Details)
+			require.Empty(t, apiErr.Details)
 		}
 	})
 }

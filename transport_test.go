@@ -74,7 +74,7 @@ func TestRequestsOfNoCallAreNotSent(t *testing.T) {
 }
 
 // The wrapper and the transport see the values of the context. Only the transport sees the
-// credential, and neither sees GetBody, with which net/http sends a request a second time.
+// credential, and it does not see GetBody, with which net/http sends a request a second time.
 func TestWhatWrappersAndTransportsSee(t *testing.T) {
 	t.Parallel()
 	type trace struct{}
@@ -89,7 +89,6 @@ func TestWhatWrappersAndTransportsSee(t *testing.T) {
 	})
 	client := newTestClient(t, rt, withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
 		assert.Equal(t, "trace-1", req.Context().Value(trace{}))
-		assert.Nil(t, req.GetBody)
 		clone := req.Clone(req.Context())
 		clone.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
 		clone.Host = "attacker.test"
@@ -330,6 +329,87 @@ func TestBodyCannotBeReadAfterTheAttempt(t *testing.T) {
 		content, _ := io.ReadAll(req.Body)
 		assert.Empty(t, content)
 	}
+}
+
+// blockingConn blocks after a Write while blocked is not nil, although the bytes have left.
+type blockingConn struct {
+	net.Conn
+
+	writes  *atomic.Int64
+	blocked *atomic.Pointer[chan struct{}]
+}
+
+func (c blockingConn) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	n, err := c.Conn.Write(p)
+	if until := c.blocked.Load(); until != nil {
+		<-*until
+	}
+	return n, err
+}
+
+// dialBlocking returns a transport for server that counts its writes and can block them.
+func dialBlocking(server *httptest.Server) (rt *http.Transport, writes *atomic.Int64, blocked *atomic.Pointer[chan struct{}]) {
+	rt = server.Client().Transport.(*http.Transport).Clone()
+	writes, blocked = new(atomic.Int64), new(atomic.Pointer[chan struct{}])
+	rt.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return blockingConn{conn, writes, blocked}, err
+	}
+	return rt, writes, blocked
+}
+
+func TestCreateIsSentInOneWrite(t *testing.T) {
+	t.Parallel()
+	server, _ := startServer(t, false, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, `{"apiKey":"value","uid":"uid"}`)
+	}))
+	rt, writes, _ := dialBlocking(server)
+
+	_, err := createKey(t, newTestClient(t, rt, palette.WithBaseURL(server.URL+"/prefix")))
+
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, writes.Load())
+}
+
+// A DELETE is complete with its header. HTTP/2 reports the header only after its flush, in
+// which the first attempt ends here, although the server has deleted the key.
+func TestDeleteThatTimesOutInTheFlushCountsAsSent(t *testing.T) {
+	t.Parallel()
+	var deleted atomic.Int64
+	server, _ := startServer(t, true, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		switch {
+		case req.Method == http.MethodGet:
+			serveKey(w, req)
+		case deleted.Add(1) == 1:
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, `{"code":"ResourceNotFound"}`)
+		}
+	}))
+	rt, _, blocked := dialBlocking(server)
+	firstAttempt := make(chan struct{})
+	var end sync.Once
+	wrapper := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		resp, err := next.RoundTrip(req)
+		if req.Method == http.MethodDelete {
+			end.Do(func() { blocked.Store(nil); close(firstAttempt) })
+		}
+		return resp, err
+	})
+	client := newTestClient(t, rt, append(withFastRetries(3), wrapper,
+		palette.WithBaseURL(server.URL+"/prefix"), palette.WithTimeout(300*time.Millisecond))...)
+	require.NoError(t, getKey(t, client))
+	blocked.Store(&firstAttempt)
+
+	err := client.APIKeys.Delete(t.Context(), testUID)
+
+	require.NoError(t, err)
+	assert.EqualValues(t, 2, deleted.Load())
 }
 
 // otherText is an error whose text is not that of the error it wraps.

@@ -1,0 +1,63 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// maxConns is the maximum number of connections of the default transport, idle or in use.
+// Without a maximum, net/http dials more than it keeps.
+const maxConns = 64
+
+// Default returns the transport of a client that is given none, for attempts with the given
+// timeout, and whether nobody else uses it. If roots is not nil, it trusts them instead of
+// the system's. If skipVerify is true, it accepts any certificate.
+//
+// The transport is a clone of http.DefaultTransport. If somebody has replaced that by another
+// type, it is used as it is.
+func Default(timeout time.Duration, roots *x509.CertPool, skipVerify bool) (rt http.RoundTripper, own bool) {
+	base, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return http.DefaultTransport, false
+	}
+	t := base.Clone()
+	t.ForceAttemptHTTP2 = true // the clone of a transport without a TLS config would lose HTTP/2
+	t.MaxConnsPerHost, t.MaxIdleConnsPerHost, t.MaxIdleConns = maxConns, maxConns, maxConns
+	t.IdleConnTimeout = 50 * time.Second // load balancers close idle connections after 60 seconds
+	// An HTTP/2 connection that silently stopped carrying bytes must not outlast an attempt.
+	ping := min(max(timeout/3, time.Second), 10*time.Second)
+	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: ping, PingTimeout: ping / 2}
+	if t.OnProxyConnectResponse == nil {
+		t.OnProxyConnectResponse = checkProxy
+	}
+	if roots != nil || skipVerify {
+		setTLS(t, roots, skipVerify)
+	}
+	return t, true
+}
+
+func setTLS(t *http.Transport, roots *x509.CertPool, skipVerify bool) {
+	if t.TLSClientConfig == nil {
+		t.TLSClientConfig = &tls.Config{}
+	}
+	t.TLSClientConfig.RootCAs = roots
+	t.TLSClientConfig.InsecureSkipVerify = skipVerify
+}
+
+// checkProxy returns an error if a proxy refuses a connection. net/http's own names neither
+// the proxy nor its status code.
+func checkProxy(_ context.Context, proxy *url.URL, _ *http.Request, resp *http.Response) error {
+	if resp.StatusCode == http.StatusOK {
+		return nil
+	}
+	err := fmt.Errorf("proxy %s refused the connection: %d %s", proxy.Host, resp.StatusCode, http.StatusText(resp.StatusCode))
+	if resp.StatusCode < 500 {
+		return &permanentError{err}
+	}
+	return err
+}
