@@ -1,6 +1,7 @@
 package palette
 
 import (
+	"encoding/hex"
 	"html"
 	"regexp"
 	"strconv"
@@ -76,21 +77,17 @@ var (
 
 func decodeURL(s string) string {
 	return urlEscape.ReplaceAllStringFunc(s, func(escape string) string {
-		return string([]byte{byte(parseHex(escape[1:]))})
+		decoded, _ := hex.DecodeString(escape[1:]) // two digits
+		return string(decoded)
 	})
 }
 
 func decodeJSON(s string) string {
 	return jsonEscape.ReplaceAllStringFunc(s, func(escape string) string {
-		if len(escape) < len(`\u0000`) {
-			return escape[1:] // such as \/ and \"
+		decoded, _, _, err := strconv.UnquoteChar(escape, 0)
+		if err != nil { // such as \/ and \"
+			return escape[1:]
 		}
-		return string(rune(parseHex(escape[2:])))
+		return string(decoded)
 	})
-}
-
-// parseHex parses digits that a pattern has matched.
-func parseHex(digits string) uint64 {
-	n, _ := strconv.ParseUint(digits, 16, 32)
-	return n
 }

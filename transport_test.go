@@ -145,8 +145,8 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	server, target, status, requests, followed := startRedirect(t)
 	client := newNetworkClient(t, server)
-	for _, code := range []int64{300, 301, 302, 303, 304, 305, 307, 308, 399} {
-		for _, op := range getAndCreate() { //nolint:paralleltest // the cases share the servers
+	for _, code := range []int64{300, 301, 302, 303, 304, 305, 307, 308, 399} { //nolint:paralleltest // the cases share the servers
+		for _, op := range getAndCreate() {
 			t.Run(fmt.Sprintf("%d/%s", code, op.name), func(t *testing.T) {
 				status.Store(code)
 				requests.Store(0)
@@ -171,8 +171,8 @@ func TestWrapperThatFollowsRedirectsReachesNoOtherHost(t *testing.T) {
 	client := newNetworkClient(t, server, withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
 		return (&http.Client{Transport: next}).Do(req)
 	}))
-	for _, code := range []int64{301, 302, 303, 307, 308} {
-		for _, op := range getAndCreate() { //nolint:paralleltest // the cases share the servers
+	for _, code := range []int64{301, 302, 303, 307, 308} { //nolint:paralleltest // the cases share the servers
+		for _, op := range getAndCreate() {
 			t.Run(fmt.Sprintf("%d/%s", code, op.name), func(t *testing.T) {
 				status.Store(code)
 
