@@ -63,8 +63,6 @@ func TestRequestOnTheWire(t *testing.T) {
 	}
 }
 
-func hoursEast(hours float64) *time.Location { return time.FixedZone("", int(hours*3600)) }
-
 // createAndUpdate calls both methods with the same values.
 func createAndUpdate(t *testing.T, m *mock, meta palette.ObjectMetaInput, expiry time.Time) (create, update error) {
 	t.Helper()

@@ -60,15 +60,6 @@ func newStallingClient(t *testing.T, op operation, start string, opts ...palette
 	}, append(opts, palette.WithBaseURL("http://127.0.0.1/prefix"))...)
 }
 
-// sharedTransport is a transport of the caller that others use as well.
-type sharedTransport struct {
-	http.RoundTripper
-
-	t *testing.T
-}
-
-func (rt sharedTransport) CloseIdleConnections() { rt.t.Error("idle connections were closed") }
-
 func TestAttemptTimeout(t *testing.T) {
 	t.Parallel()
 	stall := sharedTransport{t: t, RoundTripper: roundTripFunc(hanging(written))}

@@ -21,34 +21,6 @@ import (
 	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 )
 
-// validKeys are API keys with several lengths and alphabets, which are not documented.
-var validKeys = []string{
-	"v1", // is in the path of every request
-	"0123456789abcdefABCDEF9876543210",
-	"q83vEjRWeJq83vEjRWeJq83vEjRWeJ+/q83vEjRWeA8=",
-	`Qz7+k/4(x.*)[y]^$|w{2}\J"t&<'>=%20~`,
-	"ключ-schlüssel-鍵",
-}
-
-// keyFunc is a function for WithAPIKeyFunc.
-type keyFunc func(context.Context) (string, error)
-
-// returns returns a keyFunc that returns key.
-func returns(key string) keyFunc {
-	return func(context.Context) (string, error) { return key, nil }
-}
-
-// newFuncClient returns a client as newTestClient does, with f instead of an API key.
-func newFuncClient(t *testing.T, rt http.RoundTripper, f keyFunc, opts ...palette.Option) *palette.Client {
-	t.Helper()
-	client, err := palette.NewClient(append([]palette.Option{
-		palette.WithAPIKeyFunc(f), palette.WithBaseURL(testBaseURL), palette.WithHTTPClient(&http.Client{Transport: rt}),
-		palette.WithMaxRetries(0), palette.WithoutRateLimit(),
-	}, opts...)...)
-	require.NoError(t, err)
-	return client
-}
-
 func TestCredentialIsSentAsGivenInOneHeader(t *testing.T) {
 	t.Parallel()
 	for _, value := range validKeys {

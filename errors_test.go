@@ -27,31 +27,6 @@ import (
 	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 )
 
-// apiErrorOf returns the error of Get if the server responds with r.
-func apiErrorOf(t *testing.T, r httpmock.Responder, opts ...palette.Option) *palette.APIError {
-	t.Helper()
-	apiErr, ok := errors.AsType[*palette.APIError](getKey(t, newTestClient(t, newMock(t, r), opts...)))
-	require.True(t, ok)
-	return apiErr
-}
-
-// respondAs responds with a 502 and a body of the given media type.
-func respondAs(mediaType, body string) httpmock.Responder {
-	return respondWith(502, http.Header{"Content-Type": {mediaType}}, body)
-}
-
-// errorTexts are the server's texts in an APIError.
-type errorTexts struct{ Code, Message, Ref, Details, Location string }
-
-func textsOf(e *palette.APIError) errorTexts {
-	return errorTexts{e.Code, e.Message, e.Ref, string(e.Details), e.Location}
-}
-
-// redirectTo responds with a redirect whose body repeats the target.
-func redirectTo(location string) httpmock.Responder {
-	return respondWith(307, http.Header{"Location": {location}, "Content-Type": {"text/plain"}}, "Redirecting to "+location)
-}
-
 // respondChunked responds with a body whose length is not announced.
 func respondChunked(body ...io.Reader) httpmock.Responder {
 	return func(req *http.Request) (*http.Response, error) {
@@ -258,11 +233,6 @@ func TestAPIErrorIsLoggedAsAGroupWithoutDetails(t *testing.T) {
 		`"status":429,"code":"TooManyRequests","message":"slow down","ref":"r-1","location":"https://other.test/",`+
 		`"retryAfter":2000000000,"attempts":3}}`)
 }
-
-// transportErr is an error of a transport.
-type transportErr struct{ text string }
-
-func (e *transportErr) Error() string { return e.text }
 
 func TestTransportErrorIsWrapped(t *testing.T) {
 	t.Parallel()

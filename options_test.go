@@ -30,34 +30,8 @@ import (
 const (
 	tlsExcluded = "TLS: WithHTTPClient cannot be combined with WithRootCAs, WithInsecureSkipVerify, PALETTE_CA_FILE or " +
 		"PALETTE_INSECURE_SKIP_VERIFY: configure TLS in its Transport"
-	clearText  = " would send the credential in clear text: use https, or WithInsecureHTTP"
-	whiteSpace = `the credential contains white space: trim the newline at the end of a file, and do not add "Bearer"`
+	clearText = " would send the credential in clear text: use https, or WithInsecureHTTP"
 )
-
-// requireInvalidOptions requires that NewClient fails with the given text and without "pass-word".
-func requireInvalidOptions(t *testing.T, want string, opts ...palette.Option) {
-	t.Helper()
-	client, err := palette.NewClient(opts...)
-	require.ErrorIs(t, err, palette.ErrInvalidArgument)
-	require.EqualError(t, err, "palette: NewClient: invalid argument: "+want)
-	require.NotContains(t, printed(err), "pass-word")
-	require.Nil(t, client)
-}
-
-// sentBy returns the request that a client with the given options sends for Get.
-func sentBy(t *testing.T, opts ...palette.Option) *http.Request {
-	t.Helper()
-	var sent []*http.Request
-	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
-		sent = append(sent, req)
-		return respond(200, testKeyJSON)(req)
-	})
-	client, err := palette.NewClient(append(opts, palette.WithHTTPClient(&http.Client{Transport: rt}))...)
-	require.NoError(t, err)
-	require.NoError(t, getKey(t, client))
-	require.Len(t, sent, 1)
-	return sent[0]
-}
 
 func TestInvalidOptionAndLaterOptionWins(t *testing.T) {
 	t.Parallel()

@@ -60,16 +60,6 @@ func unavailable() *http.Response {
 	return newResponse(503, http.Header{"Content-Type": {"application/json"}}, `{"code":"ServiceUnavailable"}`)
 }
 
-// newDefaultClient returns a client with default options.
-func newDefaultClient(t *testing.T, rt http.RoundTripper, opts ...palette.Option) *palette.Client {
-	t.Helper()
-	client, err := palette.NewClient(append([]palette.Option{
-		palette.WithAPIKey(testKey), palette.WithBaseURL(testBaseURL), palette.WithHTTPClient(&http.Client{Transport: rt}),
-	}, opts...)...)
-	require.NoError(t, err)
-	return client
-}
-
 func TestMaximumNumberOfRetriesCoversRateLimits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

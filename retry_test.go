@@ -4,16 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -26,13 +22,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
-)
-
-var (
-	errDNS         = &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: testHost}}
-	errConnRefused = &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
-	errConnReset   = &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
-	errCertificate = &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}
 )
 
 // TestRetryOnStatus is the table of the package documentation.
@@ -358,12 +347,6 @@ func TestBackoffAtItsLimits(t *testing.T) {
 			})
 		})
 	}
-}
-
-// busyFor responds with an error and a Retry-After header.
-func busyFor(status int, retryAfter string) httpmock.Responder {
-	header := http.Header{"Content-Type": {"application/json"}, "Retry-After": {retryAfter}}
-	return respondWith(status, header, `{"code":"Busy","message":"text","ref":"ref-1"}`)
 }
 
 // Virtual time starts at 2000-01-01T00:00:00Z. Without Retry-After, the first wait is between
