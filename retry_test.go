@@ -28,14 +28,13 @@ import (
 func TestRetryOnStatus(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		status  int
-		get     int // requests that Get sends in all
-		create  int
-		unknown bool // the outcome of Create
-		class   error
+		status int
+		get    int // requests that Get sends in all
+		create int
+		class  error
 	}{
-		{status: 101, get: 1, create: 1, unknown: true, class: palette.ErrUnexpectedResponse},
-		{status: 202, get: 1, create: 1, unknown: true, class: palette.ErrUnexpectedResponse},
+		{status: 101, get: 1, create: 1, class: palette.ErrUnexpectedResponse},
+		{status: 202, get: 1, create: 1, class: palette.ErrUnexpectedResponse},
 		{status: 300, get: 1, create: 1, class: palette.ErrRedirect},
 		{status: 399, get: 1, create: 1, class: palette.ErrRedirect},
 		{status: 400, get: 1, create: 1, class: palette.ErrBadRequest},
@@ -43,14 +42,14 @@ func TestRetryOnStatus(t *testing.T) {
 		{status: 403, get: 1, create: 1, class: palette.ErrForbidden},
 		{status: 404, get: 1, create: 1, class: palette.ErrNotFound},
 		{status: 429, get: 4, create: 4, class: palette.ErrRateLimited},
-		{status: 500, get: 1, create: 1, unknown: true, class: palette.ErrServer},
-		{status: 501, get: 1, create: 1, unknown: true, class: palette.ErrServer},
-		{status: 502, get: 4, create: 1, unknown: true, class: palette.ErrServer},
-		{status: 503, get: 4, create: 1, unknown: true, class: palette.ErrServer},
-		{status: 504, get: 4, create: 1, unknown: true, class: palette.ErrServer},
-		{status: 505, get: 1, create: 1, unknown: true, class: palette.ErrServer},
-		{status: 599, get: 1, create: 1, unknown: true, class: palette.ErrServer},
-		{status: 600, get: 1, create: 1, unknown: true, class: palette.ErrUnexpectedResponse},
+		{status: 500, get: 1, create: 1, class: palette.ErrServer},
+		{status: 501, get: 1, create: 1, class: palette.ErrServer},
+		{status: 502, get: 4, create: 1, class: palette.ErrServer},
+		{status: 503, get: 4, create: 1, class: palette.ErrServer},
+		{status: 504, get: 4, create: 1, class: palette.ErrServer},
+		{status: 505, get: 1, create: 1, class: palette.ErrServer},
+		{status: 599, get: 1, create: 1, class: palette.ErrServer},
+		{status: 600, get: 1, create: 1, class: palette.ErrUnexpectedResponse},
 	} {
 		for _, op := range getAndCreate() {
 			t.Run(fmt.Sprintf("%d/%s", tt.status, op.name), func(t *testing.T) {
@@ -66,7 +65,6 @@ func TestRetryOnStatus(t *testing.T) {
 				assert.Nil(t, result)
 				requireAttempts(t, err, want)
 				assert.Len(t, m.requests(), want)
-				requireOutcomeUnknown(t, err, !op.idempotent() && tt.unknown)
 				require.ErrorIs(t, err, tt.class)
 			})
 		}
@@ -89,7 +87,6 @@ func TestEveryMethodButCreateIsRetried(t *testing.T) {
 			require.ErrorIs(t, err, palette.ErrServer)
 			assert.Equal(t, op.name == "Create", requests == 1)
 			assert.Equal(t, op.name != "Create", requests == 4)
-			requireOutcomeUnknown(t, err, op.name == "Create")
 		})
 	}
 }
@@ -117,7 +114,6 @@ func TestInvalidSuccessIsNotRetried(t *testing.T) {
 				_, err := op.call(t.Context(), newTestClient(t, rt, withFastRetries(3)...).APIKeys)
 
 				require.ErrorIs(t, err, palette.ErrUnexpectedResponse)
-				requireOutcomeUnknown(t, err, !op.idempotent())
 				assert.Equal(t, 1, requests)
 			})
 		}
@@ -127,12 +123,11 @@ func TestInvalidSuccessIsNotRetried(t *testing.T) {
 func TestRetryOnTransportError(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		name    string
-		fail    httpmock.Responder
-		is      error
-		get     int // requests that Get sends in all
-		create  int
-		unknown bool // the outcome of Create
+		name   string
+		fail   httpmock.Responder
+		is     error
+		get    int // requests that Get sends in all
+		create int
 	}{
 		{name: "DNS", fail: failing(connecting, errDNS), is: errDNS, get: 4, create: 4},
 		{name: "connection refused", fail: failing(connecting, errConnRefused), is: syscall.ECONNREFUSED, get: 4, create: 4},
@@ -141,9 +136,9 @@ func TestRetryOnTransportError(t *testing.T) {
 		{name: "invalid certificate", fail: failing(connecting, errCertificate), is: errCertificate, get: 1, create: 1},
 		{name: "reset before the request", fail: failing(connected, errConnReset), is: errConnReset, get: 4, create: 4},
 		{name: "timeout before the request", fail: hanging(connected), is: context.DeadlineExceeded, get: 4, create: 4},
-		{name: "reset", fail: failing(written, errConnReset), is: errConnReset, get: 4, create: 1, unknown: true},
-		{name: "connection closed", fail: failing(written, io.EOF), is: io.EOF, get: 4, create: 1, unknown: true},
-		{name: "timeout", fail: hanging(written), is: context.DeadlineExceeded, get: 4, create: 1, unknown: true},
+		{name: "reset", fail: failing(written, errConnReset), is: errConnReset, get: 4, create: 1},
+		{name: "connection closed", fail: failing(written, io.EOF), is: io.EOF, get: 4, create: 1},
+		{name: "timeout", fail: hanging(written), is: context.DeadlineExceeded, get: 4, create: 1},
 	} {
 		for _, op := range getAndCreate() {
 			t.Run(tt.name+"/"+op.name, func(t *testing.T) {
@@ -164,7 +159,6 @@ func TestRetryOnTransportError(t *testing.T) {
 					require.ErrorIs(t, err, tt.is)
 					requireAttempts(t, err, want)
 					assert.Equal(t, want, requests)
-					requireOutcomeUnknown(t, err, !op.idempotent() && tt.unknown)
 				})
 			})
 		}
