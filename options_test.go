@@ -153,7 +153,6 @@ func TestInvalidBaseURL(t *testing.T) {
 		"it must not contain a query or fragment": {
 			"palette.test?key=pass-word", "https://palette.test/?", "palette.test/v1#pass-word", "https://palette.test/#",
 		},
-		"the path must not end in /v1, which the client adds": {"a.test/v1", "https://a.test/b/v1//", "https://a.test/b/%761"},
 		"it is not a host or URL": {
 			"palette.test:https", "https://[::1", "https://pal ette.test", "palette.test\n", "https://palette.test/\x00",
 			"https://palette.test/%zz", "https://[fe80::1%25eth\xd50]/", "https://me:pass-word%zz@palette.test",
@@ -166,6 +165,18 @@ func TestInvalidBaseURL(t *testing.T) {
 				requireInvalidOptions(t, "WithBaseURL is invalid: "+want, palette.WithAPIKey(testKey), palette.WithBaseURL(raw))
 			})
 		}
+	}
+}
+
+func TestBaseURLWithV1IsInvalid(t *testing.T) {
+	t.Parallel()
+	for _, raw := range []string{"a.test/v1", "https://a.test/b/v1//", "https://a.test/b/%761"} {
+		t.Run(raw, func(t *testing.T) {
+			t.Parallel()
+
+			requireInvalidOptions(t, "WithBaseURL is invalid: the path must not end in /v1, which the client adds",
+				palette.WithAPIKey(testKey), palette.WithBaseURL(raw))
+		})
 	}
 }
 
