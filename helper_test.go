@@ -398,6 +398,15 @@ func (m *mock) requireSent(want ...string) {
 	require.Equal(m.t, want, got)
 }
 
+// sentKeys returns the credentials of the requests that were sent.
+func sentKeys(m *mock) []string {
+	var keys []string
+	for _, req := range m.requests() {
+		keys = append(keys, req.Header.Get("ApiKey"))
+	}
+	return keys
+}
+
 // readBody reads the body of a request, if it has one.
 func readBody(t testing.TB, req *http.Request) string {
 	if req.Body == nil {

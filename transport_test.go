@@ -62,7 +62,7 @@ func TestRequestsForAnotherOriginAreNotSent(t *testing.T) {
 	}
 }
 
-func TestRequestsOfNoCallAreNotSent(t *testing.T) {
+func TestRequestWithoutTheContextOfACallIsNotSent(t *testing.T) {
 	t.Parallel()
 	strange := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
 		return next.RoundTrip(req.WithContext(context.Background()))
@@ -73,37 +73,74 @@ func TestRequestsOfNoCallAreNotSent(t *testing.T) {
 	require.ErrorContains(t, err, "the request is not for the scheme and host of the base URL")
 }
 
-// The wrapper and the transport see the values of the context. Only the transport sees the
-// credential, and neither sees GetBody, with which net/http sends a request a second time.
-func TestWhatWrappersAndTransportsSee(t *testing.T) {
+func TestOnlyTheTransportSeesTheCredential(t *testing.T) {
 	t.Parallel()
-	type trace struct{}
-	m := newMock(t, respond(201, `{"apiKey":"value","uid":"uid"}`))
-	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
-		assert.Equal(t, "trace-1", req.Context().Value(trace{}))
-		assert.Nil(t, req.GetBody)
-		assert.Equal(t, "palette.test", req.Host)
-		assert.Equal(t, testKey, req.Header.Get("ApiKey"))
-		assert.NotContains(t, fmt.Sprintf("%v %+v %#v", req.Context(), req.Context(), req.Context()), testKey)
-		return m.RoundTrip(req)
-	})
-	client := newTestClient(t, rt, withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
-		assert.Equal(t, "trace-1", req.Context().Value(trace{}))
-		assert.Nil(t, req.GetBody)
+	m := newMock(t, respond(200, testKeyJSON))
+	client := newTestClient(t, m, withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
 		clone := req.Clone(req.Context())
-		clone.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
-		clone.Host = "attacker.test"
 		resp, err := next.RoundTrip(clone)
 		assert.NotContains(t, fmt.Sprintf("%v %+v %#v", clone, clone, clone.Context()), testKey)
 		assert.Same(t, clone, resp.Request)
 		return resp, err
 	}))
-	ctx := context.WithValue(t.Context(), trace{}, "trace-1")
 
-	_, err := client.APIKeys.Create(ctx, palette.CreateAPIKeyRequest{Metadata: palette.ObjectMetaInput{Name: "ci"}})
+	require.NoError(t, getKey(t, client))
+
+	assert.Equal(t, []string{testKey}, sentKeys(m))
+}
+
+func TestWrapperAndTransportSeeTheValuesOfTheContext(t *testing.T) {
+	t.Parallel()
+	type trace struct{}
+	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		assert.Equal(t, "trace-1", req.Context().Value(trace{}))
+		assert.NotContains(t, fmt.Sprintf("%v %+v %#v", req.Context(), req.Context(), req.Context()), testKey)
+		return respond(200, testKeyJSON)(req)
+	})
+	client := newTestClient(t, rt, withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		assert.Equal(t, "trace-1", req.Context().Value(trace{}))
+		return next.RoundTrip(req)
+	}))
+
+	_, err := client.APIKeys.Get(context.WithValue(t.Context(), trace{}, "trace-1"), testUID)
+
+	require.NoError(t, err)
+}
+
+// With GetBody, net/http sends a request a second time, also if the server may have processed
+// the first.
+func TestTransportCannotSendABodyTwice(t *testing.T) {
+	t.Parallel()
+	m := newMock(t, respond(201, `{"apiKey":"value","uid":"uid"}`))
+	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		assert.Nil(t, req.GetBody)
+		return m.RoundTrip(req)
+	})
+	client := newTestClient(t, rt, withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		clone := req.Clone(req.Context())
+		clone.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
+		return next.RoundTrip(clone)
+	}))
+
+	_, err := createKey(t, client)
 
 	require.NoError(t, err)
 	m.requireSent(`POST /v1/apiKeys {"metadata":{"name":"ci"}}`)
+}
+
+func TestWrapperCannotChangeTheHost(t *testing.T) {
+	t.Parallel()
+	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		assert.Equal(t, "palette.test", req.Host)
+		return respond(200, testKeyJSON)(req)
+	})
+	client := newTestClient(t, rt, withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		clone := req.Clone(req.Context())
+		clone.Host = "attacker.test"
+		return next.RoundTrip(clone)
+	}))
+
+	require.NoError(t, getKey(t, client))
 }
 
 // net/http reports each header field to a trace.
@@ -296,7 +333,7 @@ func TestWrapperThatReadsTheBodyAndSendsNothing(t *testing.T) {
 
 // A transport may use another one as long as nothing has read the body. net/http closes such
 // a body.
-func TestFallbackTransport(t *testing.T) {
+func TestBodyCanBeReadAfterItWasClosed(t *testing.T) {
 	t.Parallel()
 	m := newMock(t, failing(written, errConnReset))
 	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
