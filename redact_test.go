@@ -44,7 +44,7 @@ func quoted(s string) string {
 	return string(text)
 }
 
-func TestTextsOfTheServerAreRedacted(t *testing.T) {
+func TestRedactionOfServerTexts(t *testing.T) {
 	t.Parallel()
 	const asText = `Content-Type is "text/plain", not JSON: `
 	word, text := strings.Repeat("x", 195), strings.Repeat("x", 495)
@@ -93,7 +93,7 @@ func TestTextsOfTheServerAreRedacted(t *testing.T) {
 	}
 }
 
-func TestRedactedTransportErrorIsNotWrapped(t *testing.T) {
+func TestRedactionOfTransportErrors(t *testing.T) {
 	t.Parallel()
 	for name, form := range echoForms(echoKey) {
 		t.Run(name, func(t *testing.T) {
