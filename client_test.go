@@ -392,9 +392,9 @@ func useKey(t *testing.T, s *palette.APIKeysService, random *rand.Rand, name str
 	return k
 }
 
-// TestChaos runs 64 goroutines against a server that breaks a third of its responses. At the
-// end, the stored keys agree with what the callers were told, and no connection is left.
-func TestChaos(t *testing.T) {
+// 64 goroutines call a server that breaks a third of its responses. At the end, the stored
+// keys agree with what the callers were told, and no connection is left.
+func TestNoKeyIsCreatedTwiceOrMisreported(t *testing.T) {
 	t.Parallel()
 	for name, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
 		t.Run(name, func(t *testing.T) {

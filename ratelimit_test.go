@@ -60,7 +60,7 @@ func unavailable() *http.Response {
 	return newResponse(503, http.Header{"Content-Type": {"application/json"}}, `{"code":"ServiceUnavailable"}`)
 }
 
-func TestMaximumNumberOfRetriesCoversRateLimits(t *testing.T) {
+func TestLargestNumberOfRetriesDoesNotOverflow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMock(t, busy(429), respond(200, testKeyJSON))
@@ -434,7 +434,7 @@ func TestRateLimiterFillsDuringAPause(t *testing.T) {
 	})
 }
 
-func TestCallBehindAWaitingCallHasTimeForBoth(t *testing.T) {
+func TestCallBehindAWaitingCallIsNotRefusedTooEarly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMock(t, respond(200, testKeyJSON), respond(200, testKeyJSON), respond(200, testKeyJSON))
