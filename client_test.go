@@ -307,6 +307,62 @@ func TestConnectionsAreLimitedAndReused(t *testing.T) {
 	}
 }
 
+// A goroutine that is left makes synctest.Test fail.
+func TestNoGoroutineLeak(t *testing.T) {
+	t.Parallel()
+	serve := func(response string) func(net.Conn) {
+		return func(conn net.Conn) {
+			for {
+				req, err := http.ReadRequest(bufio.NewReader(conn))
+				if err != nil {
+					return
+				}
+				readBody(t, req)
+				_, _ = io.WriteString(conn, response)
+			}
+		}
+	}
+	key := "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(testKeyJSON)) + "\r\n\r\n" + testKeyJSON
+	for _, tt := range []struct {
+		name     string
+		response string
+		opts     []palette.Option
+		deadline time.Duration
+		want     error // nil: success
+	}{
+		{"success", key, nil, time.Hour, nil},
+		{"error", "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", nil, time.Hour, palette.ErrForbidden},
+		{"retries", "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", nil, time.Hour, palette.ErrServer},
+		{"attempt timeout", "", nil, time.Hour, context.DeadlineExceeded},
+		{"deadline while the response arrives", "HTTP/1.1 200 OK\r\n", nil, time.Second, context.DeadlineExceeded},
+		{
+			"deadline during backoff", "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n",
+			[]palette.Option{palette.WithBackoff(0, time.Hour), palette.WithMaxRetries(100)}, time.Second, palette.ErrServer,
+		},
+		{
+			"deadline in the queue of the rate limiter", "HTTP/1.1 429 Slow Down\r\nContent-Length: 0\r\n\r\n",
+			[]palette.Option{palette.WithRateLimit(1, 1)}, 2 * time.Second, palette.ErrRateLimited,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				client := newPipeClient(t, serve(tt.response), append(tt.opts, palette.WithBaseURL("http://127.0.0.1/prefix"))...)
+				ctx, cancel := context.WithTimeout(t.Context(), tt.deadline)
+				defer cancel()
+				var callers sync.WaitGroup
+				for range 8 {
+					callers.Go(func() {
+						_, err := client.APIKeys.Get(ctx, testUID)
+						assert.ErrorIs(t, err, tt.want)
+					})
+				}
+				callers.Wait()
+			})
+		})
+	}
+}
+
 // breakingProxy breaks a third of the responses of a server, before or after the work.
 type breakingProxy struct {
 	server http.Handler
