@@ -592,6 +592,75 @@ func TestRootCAsWithAnyDefaultTransport(t *testing.T) { //nolint:paralleltest //
 	}
 }
 
+// newDefaultTransportClient returns a client with a default transport whose connections lead
+// to serve, in memory. open counts those that are open.
+func newDefaultTransportClient(t *testing.T, serve func(net.Conn), opts ...palette.Option) (client *palette.Client, open *atomic.Int64) {
+	t.Helper()
+	open = new(atomic.Int64)
+	original := http.DefaultTransport
+	t.Cleanup(func() { http.DefaultTransport = original })
+	http.DefaultTransport = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		conn, server := net.Pipe()
+		open.Add(1)
+		go func() {
+			defer open.Add(-1)
+			serve(server)
+			_, _ = io.Copy(io.Discard, server) // until the client closes the connection
+		}()
+		return conn, nil
+	}}
+	client, err := palette.NewClient(append(opts, palette.WithAPIKey(testKey), palette.WithBaseURL("http://127.0.0.1"))...)
+	require.NoError(t, err)
+	t.Cleanup(client.CloseIdleConnections)
+	return client, open
+}
+
+// Load balancers close idle connections after 60 seconds.
+func TestIdleConnectionsAreClosedAfter50Seconds(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
+	synctest.Test(t, func(t *testing.T) {
+		client, open := newDefaultTransportClient(t, func(conn net.Conn) {
+			_, err := http.ReadRequest(bufio.NewReader(conn))
+			assert.NoError(t, err)
+			_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+		})
+
+		require.NoError(t, client.APIKeys.Delete(t.Context(), testUID))
+
+		<-time.After(50*time.Second - 1)
+		synctest.Wait()
+		assert.EqualValues(t, 1, open.Load())
+		<-time.After(1)
+		synctest.Wait()
+		assert.Zero(t, open.Load())
+	})
+}
+
+// Other connections may have gone dead as well.
+func TestAttemptTimeoutClosesIdleConnections(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
+	synctest.Test(t, func(t *testing.T) {
+		var requests atomic.Int64
+		client, open := newDefaultTransportClient(t, func(conn net.Conn) {
+			reader := bufio.NewReader(conn)
+			for _, err := http.ReadRequest(reader); err == nil && requests.Add(1) <= 2; _, err = http.ReadRequest(reader) {
+				<-time.After(time.Millisecond) // until there are two connections
+				_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+			}
+		}, palette.WithMaxRetries(0))
+		var callers sync.WaitGroup
+		for range 2 {
+			callers.Go(func() { assert.NoError(t, client.APIKeys.Delete(t.Context(), testUID)) })
+		}
+		callers.Wait()
+		require.EqualValues(t, 2, open.Load())
+
+		err := client.APIKeys.Delete(t.Context(), testUID)
+
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		synctest.Wait()
+		assert.Zero(t, open.Load())
+	})
+}
+
 // httpmock replaces it.
 func TestReplacedDefaultTransportIsUsed(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
 	original, m := http.DefaultTransport, newMock(t, respond(200, testKeyJSON))
