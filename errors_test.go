@@ -237,7 +237,7 @@ func TestErrOutcomeUnknownIsOnlyOfCreate(t *testing.T) {
 	}
 }
 
-func TestNotFoundNeedsACodeOfPalette(t *testing.T) {
+func TestErrNotFoundNeedsACodeOfPalette(t *testing.T) {
 	t.Parallel()
 	ingress := http.Header{"Content-Type": {"text/plain; charset=utf-8"}}
 	for name, tt := range map[string]struct {
@@ -392,7 +392,7 @@ func proxyClient(t *testing.T, status int) (*palette.Client, *httptest.Server) {
 	return client, proxy
 }
 
-func TestMessagesSayWhereAndWhatToDo(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
+func TestErrorMessages(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
 	html := http.Header{"Content-Type": {"text/html; charset=utf-8"}}
 	jsonType := http.Header{"Content-Type": {"application/json"}}
 	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() }))

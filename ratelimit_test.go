@@ -362,7 +362,7 @@ func TestWaitingCallsFollowTheRate(t *testing.T) {
 	})
 }
 
-func TestCallWhoseTurnComesAfterItsDeadlineFailsAtOnce(t *testing.T) {
+func TestErrRateLimitedIfTheTurnComesAfterTheDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMock(t, respond(200, testKeyJSON), respond(200, testKeyJSON))
