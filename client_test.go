@@ -323,6 +323,8 @@ func TestNoGoroutineLeak(t *testing.T) {
 		}
 	}
 	key := "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(testKeyJSON)) + "\r\n\r\n" + testKeyJSON
+	longBackoff := []palette.Option{palette.WithBackoff(0, time.Hour), palette.WithMaxRetries(100)}
+	slow := []palette.Option{palette.WithRateLimit(1, 1)}
 	for _, tt := range []struct {
 		name     string
 		response string
@@ -335,14 +337,8 @@ func TestNoGoroutineLeak(t *testing.T) {
 		{"retries", "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", nil, time.Hour, palette.ErrServer},
 		{"attempt timeout", "", nil, time.Hour, context.DeadlineExceeded},
 		{"deadline while the response arrives", "HTTP/1.1 200 OK\r\n", nil, time.Second, context.DeadlineExceeded},
-		{
-			"deadline during backoff", "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n",
-			[]palette.Option{palette.WithBackoff(0, time.Hour), palette.WithMaxRetries(100)}, time.Second, palette.ErrServer,
-		},
-		{
-			"deadline in the queue of the rate limiter", "HTTP/1.1 429 Slow Down\r\nContent-Length: 0\r\n\r\n",
-			[]palette.Option{palette.WithRateLimit(1, 1)}, 2 * time.Second, palette.ErrRateLimited,
-		},
+		{"deadline during the backoff", "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", longBackoff, time.Second, palette.ErrServer},
+		{"deadline in the queue", "HTTP/1.1 429 Slow Down\r\nContent-Length: 0\r\n\r\n", slow, 2 * time.Second, palette.ErrRateLimited},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
