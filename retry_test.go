@@ -11,6 +11,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -363,21 +364,32 @@ func TestRetryAfterIsAMinimum(t *testing.T) {
 		{name: "negative", header: "-9", low: 2 * s, high: 4 * s},
 		{name: "RFC 3339", header: "2000-01-01T00:00:09Z", low: 2 * s, high: 4 * s},
 	} {
-		for _, status := range []int{429, 503} {
-			t.Run(fmt.Sprintf("%s/%d", tt.name, status), func(t *testing.T) {
-				t.Parallel()
-				synctest.Test(t, func(t *testing.T) {
-					m := newMock(t, busyFor(status, tt.header), respond(200, testKeyJSON))
-					client := newTestClient(t, m, palette.WithMaxRetries(1), palette.WithBackoff(2*s, 30*s))
-					start := time.Now()
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				m := newMock(t, busyFor(429, tt.header), respond(200, testKeyJSON))
+				client := newTestClient(t, m, palette.WithMaxRetries(1), palette.WithBackoff(2*s, 30*s))
+				start := time.Now()
 
-					require.NoError(t, getKey(t, client))
+				require.NoError(t, getKey(t, client))
 
-					assert.GreaterOrEqual(t, time.Since(start), tt.low)
-					assert.LessOrEqual(t, time.Since(start), tt.high)
-				})
+				assert.GreaterOrEqual(t, time.Since(start), tt.low)
+				assert.LessOrEqual(t, time.Since(start), tt.high)
 			})
-		}
+		})
+	}
+}
+
+func TestRetryAfterOfEveryStatusThatIsRetried(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{429, 502, 503, 504} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			t.Parallel()
+
+			err := getKey(t, newTestClient(t, newMock(t, busyFor(status, "7")), withFastRetries(1)...))
+
+			require.ErrorContains(t, err, "the server asks to wait 7s, longer than the maximum backoff of 1ns")
+		})
 	}
 }
 
