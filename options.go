@@ -27,6 +27,7 @@ type config struct {
 	credentials map[string]credential // by option
 	credential  credential
 	baseURL     *url.URL
+	defaultHost bool // nobody has set baseURL
 	httpAllowed bool
 
 	httpClient    *http.Client
@@ -51,7 +52,7 @@ func WithAPIKey(key string) Option {
 // WithAPIKeyFile makes the client read the API key from a file before each attempt, so
 // that the key can be replaced while the client is in use. White space around the key is
 // ignored. While the file is missing or empty, the client uses the last key that it has
-// read. NewClient reads the file once.
+// read. It must be a regular file. NewClient reads it once.
 func WithAPIKeyFile(path string) Option {
 	return func(c *config) error {
 		file, err := fileCredential(path)
@@ -65,7 +66,7 @@ func WithAPIKeyFile(path string) Option {
 // fails with it and is not retried.
 func WithAPIKeyFunc(f func(context.Context) (string, error)) Option {
 	return func(c *config) error {
-		c.credentials["WithAPIKeyFunc"] = funcCredential(headerAPIKey, f, checkAPIKey)
+		_ = c.setCredential("WithAPIKeyFunc", funcCredential(headerAPIKey, f, checkAPIKey), nil)
 		return require(f != nil, "WithAPIKeyFunc must not be nil")
 	}
 }
@@ -84,7 +85,7 @@ func WithAuthToken(token string) Option {
 // token is valid for 15 minutes (doc). See [WithAPIKeyFunc] for how f is called.
 func WithAuthTokenFunc(f func(context.Context) (string, error)) Option {
 	return func(c *config) error {
-		c.credentials["WithAuthTokenFunc"] = funcCredential(headerAuthToken, f, checkCredential)
+		_ = c.setCredential("WithAuthTokenFunc", funcCredential(headerAuthToken, f, checkCredential), nil)
 		return require(f != nil, "WithAuthTokenFunc must not be nil")
 	}
 }
@@ -92,6 +93,7 @@ func WithAuthTokenFunc(f func(context.Context) (string, error)) Option {
 // setCredential sets the credential that an option or a variable gives. err says why it is
 // invalid.
 func (c *config) setCredential(source string, cred credential, err error) error {
+	cred.source = source + cred.source
 	c.credentials[source] = cred
 	return require(err == nil, source+" is invalid: %w", err)
 }
@@ -178,8 +180,8 @@ func WithTimeout(perAttempt time.Duration) Option {
 
 // WithMaxRetries sets the maximum number of retries of a call. The default is 3; 0
 // disables retries. Retries after a refused HTTP/2 stream or, with a rate limiter, after a
-// 429 have their own maximum, four times n. The retry with a changed credential after a 401
-// does not count.
+// 429 have their own maximum, four times n. So have retries with a changed credential after a
+// 401: n, but at least one.
 func WithMaxRetries(n int) Option {
 	return func(c *config) error {
 		c.retries.maxRetries = n
@@ -214,9 +216,10 @@ func WithoutRateLimit() Option {
 }
 
 // WithLogger makes the client log to l: each attempt at level Debug (op, method, path,
-// status, attempt, duration), each retry at level Warn (op, method, path, wait, reason),
-// and each wait of at least a second for the rate limiter at level Info (op, wait). It
-// never logs headers, bodies or texts of the server. The default is no logging.
+// status, attempt, duration), each wait of at least a second for the rate limiter at level
+// Debug (op, wait), each retry at level Warn (op, method, path, wait, reason), and each time
+// that the server makes the client slow down at level Warn (op, requestsPerSecond). It never
+// logs headers, bodies or texts of the server. The default is no logging.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) error {
 		c.logger = l
@@ -262,6 +265,7 @@ func newConfig(opts []Option) (*config, error) {
 	}
 	if c.baseURL == nil {
 		c.baseURL, _ = parseBaseURL(DefaultBaseURL)
+		c.defaultHost = true
 	}
 	c.retries.limited = c.limiter != nil
 	errs = append(errs, c.checkCredentials(), c.checkTLS(), c.checkHTTP())
