@@ -269,10 +269,7 @@ func newConfig(opts []Option) (*config, error) {
 	}
 	c.retries.limited = c.limiter != nil
 	errs = append(errs, c.checkCredentials(), c.checkTLS(), c.checkHTTP())
-	if err := errors.Join(errs...); err != nil {
-		return nil, invalidArgument("NewClient", err)
-	}
-	return c, nil
+	return c, errors.Join(errs...)
 }
 
 // checkCredentials selects the only credential.
