@@ -53,7 +53,10 @@
 //   - The uid in the response to a create request is that of the key.
 //   - PATCH of a key and PUT of its state have the same effect. A missing isActive means
 //     false. The status of an inactive key is {}.
-//   - An update without a name or an expiry keeps the old one.
+//   - A new key works at once, and a list shows every change at once: see [WithKeyDelay]
+//     and [WithListDelay].
+//   - An update without a name or an expiry keeps the old one. For a server that ignores
+//     the expiry of an update, see [WithIgnoredExpiry].
 //   - An expiry in the past, or in a year above 9999 in UTC, is rejected with 400. So is
 //     the activation of an expired key.
 //   - A create request needs a name, which need not be unique. Without userUid, the

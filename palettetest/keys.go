@@ -86,6 +86,7 @@ func (s *Server) add(k Key) *storedKey {
 	s.serial++
 	added := &storedKey{Key: k, value: newKeyValue(), modified: k.CreatedAt, serial: s.serial}
 	s.keys = append(s.keys, added)
+	s.changed(added, added.CreatedAt, false)
 	return added
 }
 
@@ -126,7 +127,7 @@ var routes = []struct {
 }
 
 func (s *Server) list(c call) *response {
-	keys := slices.DeleteFunc(slices.Clone(s.keys), func(k *storedKey) bool { return !c.user.mayUse(k) })
+	keys := slices.DeleteFunc(slices.Clone(s.listed()), func(k *storedKey) bool { return !c.user.mayUse(k) })
 	out := listResponse{Items: []keyResponse{}} // not nil: an empty list is []
 	if s.cfg.pageSize > 0 {
 		after, ok := parsePageToken(c.request.URL.Query().Get("continue"))
@@ -247,12 +248,13 @@ func (s *Server) update(c call) *response {
 		return errResp
 	}
 	k := c.key
-	if !expiry.IsZero() {
+	if !expiry.IsZero() && !s.cfg.ignoredExpiry {
 		k.Expiry = expiry
 	}
 	k.Name = cmp.Or(in.Metadata.Name, k.Name)
 	k.Annotations, k.Labels = in.Metadata.Annotations, in.Metadata.Labels
 	k.modified = s.cfg.now()
+	s.changed(k, k.modified, false)
 	return noContent()
 }
 
@@ -272,11 +274,13 @@ func (s *Server) setState(c call) *response {
 	}
 	k.Active = in.IsActive
 	k.modified = s.cfg.now()
+	s.changed(k, k.modified, false)
 	return noContent()
 }
 
 func (s *Server) remove(c call) *response {
 	s.keys = slices.DeleteFunc(s.keys, func(k *storedKey) bool { return k == c.key })
+	s.changed(c.key, s.cfg.now(), true)
 	return noContent()
 }
 

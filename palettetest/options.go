@@ -14,17 +14,20 @@ import (
 type Option func(*config)
 
 type config struct {
-	addr      string
-	tls       bool
-	prefix    string
-	now       func() time.Time
-	users     []User
-	keyLimit  int
-	pageSize  int
-	rate      rate.Limit
-	burst     int
-	rateStyle RateLimitStyle
-	latency   time.Duration
+	addr          string
+	tls           bool
+	prefix        string
+	now           func() time.Time
+	users         []User
+	keyLimit      int
+	pageSize      int
+	rate          rate.Limit
+	burst         int
+	rateStyle     RateLimitStyle
+	latency       time.Duration
+	keyDelay      time.Duration
+	listDelay     time.Duration
+	ignoredExpiry bool
 }
 
 func newConfig(opts []Option) config {
@@ -78,9 +81,9 @@ func WithPathPrefix(prefix string) Option {
 	}
 }
 
-// WithClock sets the clock for timestamps, expiries, tokens and the rate limit. now
-// must be safe for concurrent use. Delays do not use this clock. The default is
-// time.Now.
+// WithClock sets the clock for timestamps, expiries, tokens, the rate limit,
+// [WithKeyDelay] and [WithListDelay]. now must be safe for concurrent use. Delays of
+// responses do not use this clock. The default is time.Now.
 func WithClock(now func() time.Time) Option {
 	return func(c *config) { c.now = now }
 }
@@ -104,6 +107,12 @@ func WithKeyLimit(n int) Option {
 // "listmeta".
 func WithPageSize(n int) Option {
 	return func(c *config) { c.pageSize = n }
+}
+
+// WithIgnoredExpiry makes an update keep the expiry of the key, whatever the request
+// contains (assumed). The default is that an update changes the expiry (doc).
+func WithIgnoredExpiry() Option {
+	return func(c *config) { c.ignoredExpiry = true }
 }
 
 // WithRateLimit limits the requests of all clients together. Requests that are rejected

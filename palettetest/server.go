@@ -54,6 +54,8 @@ type Server struct {
 
 	mu       sync.Mutex           // guards the fields below
 	keys     []*storedKey         // in the order of creation
+	visible  []*storedKey         // copies of those that the list shows
+	changes  []change             // that the list does not show yet
 	serial   int                  // of the newest key
 	tokens   map[string]time.Time // the tokens of AuthToken and when they expire
 	faults   []*Fault             // Times and Skip hold what remains of them

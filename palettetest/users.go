@@ -64,7 +64,7 @@ func (s *Server) userOfKey(value string) (User, bool) {
 		if k.value == value {
 			u := s.users[k.UserUID] // may not exist: see AddKey
 			u.UID = k.UserUID
-			return u, k.Active && !s.expired(k.Expiry)
+			return u, k.Active && !s.expired(k.Expiry) && !s.tooNew(k)
 		}
 	}
 	return User{}, false
