@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -90,7 +91,7 @@ func newServer(opts []Option) (*Server, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("palettetest: %w", err)
 	}
-	listener, err := listen(cfg.addr)
+	listener, err := listen(cfg.addr, len(cfg.hosts) > 0)
 	if err != nil {
 		return nil, fmt.Errorf("palettetest: WithAddr: %w", err)
 	}
@@ -110,14 +111,14 @@ func newServer(opts []Option) (*Server, error) {
 	return s, nil
 }
 
-// listen listens on a loopback address.
-func listen(addr string) (*net.TCPListener, error) {
+// listen listens on an address, which must be a loopback address unless public is set.
+func listen(addr string, public bool) (*net.TCPListener, error) {
 	tcpAddr, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	if !tcpAddr.IP.IsLoopback() {
-		return nil, fmt.Errorf("%q is not a loopback address", addr)
+	if !public && !tcpAddr.IP.IsLoopback() {
+		return nil, fmt.Errorf("%q is not a loopback address, which needs WithTLS and a host", addr)
 	}
 	return net.ListenTCP("tcp", tcpAddr)
 }
@@ -131,13 +132,15 @@ func (s *Server) serve(listener *net.TCPListener) {
 		ErrorLog:          log.New(io.Discard, "", 0),
 		ReadHeaderTimeout: time.Minute,
 	}
-	scheme, serve := "http", s.http.Serve
+	addr := listener.Addr().(*net.TCPAddr)
+	scheme, host, serve := "http", addr.IP.String(), s.http.Serve
 	if s.cfg.tls {
 		scheme = "https"
-		s.http.TLSConfig, s.certPEM = selfSigned(listener.Addr().(*net.TCPAddr).IP)
+		host = append(slices.Clone(s.cfg.hosts), host)[0]
+		s.http.TLSConfig, s.certPEM = selfSigned(append(s.cfg.hosts, "localhost", addr.IP.String()))
 		serve = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") }
 	}
-	s.URL = scheme + "://" + listener.Addr().String() + s.cfg.prefix
+	s.URL = scheme + "://" + net.JoinHostPort(host, strconv.Itoa(addr.Port)) + s.cfg.prefix
 	go func() {
 		defer close(s.served)
 		_ = serve(listener) // returns http.ErrServerClosed after Close
@@ -224,9 +227,9 @@ func (s *Server) CertPool() *x509.CertPool {
 	return pool
 }
 
-// selfSigned returns a configuration with a new certificate for localhost and ip, and
-// the certificate in PEM form.
-func selfSigned(ip net.IP) (*tls.Config, []byte) {
+// selfSigned returns a configuration with a new certificate for hosts, and the
+// certificate in PEM form.
+func selfSigned(hosts []string) (*tls.Config, []byte) {
 	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader) // cannot fail
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
@@ -237,8 +240,13 @@ func selfSigned(ip net.IP) (*tls.Config, []byte) {
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
 		IsCA:                  true,
-		DNSNames:              []string{"localhost"},
-		IPAddresses:           []net.IP{ip},
+	}
+	for _, host := range hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, host)
+		}
 	}
 	der, _ := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key) // cannot fail
 	cfg := &tls.Config{
