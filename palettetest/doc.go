@@ -60,7 +60,8 @@
 //   - An expiry in the past, or in a year above 9999 in UTC, is rejected with 400. So is
 //     the activation of an expired key.
 //   - A create request needs a name, which need not be unique. Without userUid, the
-//     owner is the caller. An owner that does not exist is rejected with 400.
+//     owner is the caller, as with the uid of the tenant, which the official SDK's helper
+//     sends. An owner that does not exist is rejected with 400.
 //   - A key above the limit is rejected with 400 and the code ResourceLimitExceeded.
 //   - The key of another user is rejected with 403 and the code ResOperationForbidden,
 //     a create request for another user with OperationForbidden.
@@ -72,6 +73,6 @@
 //
 // # Limits
 //
-// The server has one tenant and no other resource: no login (see [Server.AuthToken]) and
-// no ProjectUid header. The rate limit counts the requests of all clients together.
+// The server has one tenant, [TenantUID], and no other resource but GET /v1/users/info: no
+// login (see [Server.AuthToken]) and no ProjectUid header. The rate limit counts the requests of all clients together.
 package palettetest

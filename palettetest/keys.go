@@ -12,10 +12,7 @@ import (
 	"time"
 )
 
-const (
-	tenantUID   = "5f0c1f9ad1e2c3b4a5968778"
-	permissions = "apiKey.create,apiKey.delete,apiKey.get,apiKey.list,apiKey.update,tag.update"
-)
+const permissions = "apiKey.create,apiKey.delete,apiKey.get,apiKey.list,apiKey.update,tag.update"
 
 // Key is a stored key, without its value.
 type Key struct {
@@ -124,6 +121,9 @@ var routes = []struct {
 	{"/v1/apiKeys/{uid}/state", map[string]operation{
 		http.MethodPut: {(*Server).setState, "apiKey.update"},
 	}},
+	{"/v1/users/info", map[string]operation{
+		http.MethodGet: {(*Server).userInfo, ""},
+	}},
 }
 
 func (s *Server) list(c call) *response {
@@ -179,6 +179,9 @@ func (s *Server) create(c call) *response {
 		return errResp
 	}
 	owner := cmp.Or(in.Spec.UserUID, c.user.UID)
+	if owner == TenantUID {
+		owner = c.user.UID
+	}
 	_, known := s.users[owner]
 	switch {
 	case in.Metadata.Name == "":
@@ -293,7 +296,7 @@ func (s *Server) read(k *storedKey) (out keyResponse) {
 		"permissions":     permissions,
 		"scope":           "tenant",
 		"scopeVisibility": "20",
-		"tenantUid":       tenantUID,
+		"tenantUid":       TenantUID,
 	})
 	meta.CreationTimestamp = formatTime(k.CreatedAt)
 	meta.DeletionTimestamp = formatTime(time.Time{})
