@@ -61,6 +61,9 @@ type Server struct {
 	tokens   map[string]time.Time // the tokens of AuthToken and when they expire
 	faults   []*Fault             // Times and Skip hold what remains of them
 	requests []Request
+	recorded int // the sum of the sizes of the bodies of requests
+
+	t testing.TB // nil unless Start started the server
 }
 
 // Start starts a server and closes it when the test ends. If the server cannot start,
@@ -71,6 +74,7 @@ func Start(t testing.TB, opts ...Option) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.t = t
 	t.Cleanup(s.Close)
 	return s
 }
@@ -161,8 +165,11 @@ func (s *Server) Close() {
 	s.closed = true
 }
 
-// maxRequests is the number of requests that are kept.
-const maxRequests = 10_000
+// How many requests are kept, and the maximum sum of the sizes of their bodies.
+const (
+	maxRequests = 10_000
+	maxRecorded = 16 << 20
+)
 
 // Request is a request that the server received.
 type Request struct {
@@ -174,7 +181,8 @@ type Request struct {
 }
 
 // Requests returns copies of the requests that the server received, in the order of
-// their arrival, including those that failed. Only the newest 10,000 are kept.
+// their arrival, including those that failed. Only the newest 10,000 are kept, or those
+// whose bodies are at most 16 MiB together, if these are fewer.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -193,7 +201,10 @@ func (s *Server) record(r *http.Request, body []byte) {
 	maps.DeleteFunc(header, func(name string, _ []string) bool { return isCredential(name) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.requests) == maxRequests {
+	s.recorded += len(body)
+	for len(s.requests) == maxRequests || s.recorded > maxRecorded {
+		s.recorded -= len(s.requests[0].Body)
+		s.requests[0] = Request{} // the array behind the slice still holds it
 		s.requests = s.requests[1:]
 	}
 	s.requests = append(s.requests, Request{

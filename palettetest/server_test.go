@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -264,4 +265,44 @@ func TestTheNewestRequestsAreKept(t *testing.T) {
 	require.Len(t, got, 10_000)
 	assert.Equal(t, "/1", got[0].Path)
 	assert.Equal(t, "/10000", got[9_999].Path)
+}
+
+func TestBodiesOfRequestsAreBounded(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t)
+	body := strings.Repeat("x", 1<<20)
+	for i := range 600 {
+		req := httptest.NewRequestWithContext(t.Context(), "POST", "/"+strconv.Itoa(i), strings.NewReader(body+"too large"))
+		s.ServeHTTP(httptest.NewRecorder(), req)
+	}
+	serve(t, s, "/last")
+
+	got := s.Requests()
+
+	require.Len(t, got, 17)
+	assert.Equal(t, "/584", got[0].Path)
+	assert.Len(t, got[0].Body, 1<<20)
+	assert.Equal(t, "/last", got[16].Path)
+}
+
+// retained returns the memory that is in use after a garbage collection.
+func retained() int64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}
+
+func TestUnauthenticatedRequestsKeepLittleMemory(t *testing.T) { //nolint:paralleltest // it measures the memory of the process
+	server := palettetest.Start(t)
+	body := strings.Repeat("x", 2<<20)
+	before := retained()
+
+	for range 600 {
+		req := httptest.NewRequestWithContext(t.Context(), "POST", "/v1/apiKeys", strings.NewReader(body))
+		server.ServeHTTP(httptest.NewRecorder(), req)
+	}
+
+	assert.Less(t, retained()-before, int64(24<<20))
+	runtime.KeepAlive(server)
 }
