@@ -6,17 +6,15 @@
 //	func TestCleanUp(t *testing.T) {
 //		server := palettetest.Start(t)
 //		server.AddKey(palettetest.Key{Name: "old", Active: true, Expiry: time.Now().Add(-time.Hour)})
-//		client, err := palette.NewClient(palette.WithBaseURL(server.URL), palette.WithAPIKey(server.APIKey))
-//		require.NoError(t, err)
 //
-//		err = cleanUp(t.Context(), client)
+//		err := cleanUp(t.Context(), server.Client())
 //
 //		require.NoError(t, err)
 //		require.Empty(t, server.Keys())
 //	}
 //
-// Programs call [NewServer] and [Server.Close] instead of [Start]. A [Server] is also an
-// [http.Handler]. It works with any HTTP client:
+// [Server.Client] returns a client that is ready for a test. Programs call [NewServer] and
+// [Server.Close] instead of [Start]. A [Server] is also an [http.Handler]. It works with any HTTP client:
 //
 //	curl -H "ApiKey: $KEY" "$URL/v1/apiKeys"
 //
@@ -28,15 +26,16 @@
 // # Faults
 //
 // [Server.Inject] makes requests fail. Two requests that get 503 with a Retry-After
-// header; a create whose response is lost; a create behind a gateway that fails after
-// the key was created:
+// header; one that gets an error of Palette's own; a create whose response is lost; a
+// create behind a gateway that fails after the key was created:
 //
 //	server.Inject(palettetest.Fault{Path: "/v1/apiKeys/{uid}", Times: 2, Status: 503, RetryAfter: "1"})
+//	server.Inject(palettetest.Fault{Method: "PUT", Status: 404, Code: "ResourceNotFound"})
 //	server.Inject(palettetest.Fault{Method: "POST", Cut: palettetest.CutAfter})
 //	server.Inject(palettetest.Fault{Method: "POST", Status: 502, After: true})
 //
-// The client waits after 429 and 503. In tests, use palette.WithoutRateLimit and a small
-// palette.WithBackoff.
+// A client waits after 429 and 503, for seconds with the default options. The client of
+// [Server.Client] waits for milliseconds.
 //
 // # What is documented and what is assumed
 //
