@@ -11,12 +11,12 @@ import (
 	"math"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
+	"github.com/seed-804bd3b7/palette-apikeys-go/internal/version"
 )
 
 // command is one command of the tool. help.txt describes it.
@@ -117,7 +117,7 @@ func newClient() (*palette.Client, error) {
 	if !slices.ContainsFunc(names, func(name string) bool { return os.Getenv(name) != "" }) {
 		return nil, usagef("no credential: set one of the variables %s", strings.Join(names, ", "))
 	}
-	return palette.NewClient(palette.WithEnv(), palette.WithUserAgent("palette-keys/"+version()))
+	return palette.NewClient(palette.WithEnv(), palette.WithUserAgent("palette-keys/"+version.Version))
 }
 
 // report writes an error to standard error: as text, or as JSON in Palette's own form.
@@ -152,12 +152,5 @@ func help(_ context.Context, in *invocation) error {
 }
 
 func printVersion(context.Context, *invocation) error {
-	return writeResult("palette-keys " + version() + "\n")
-}
-
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "devel"
+	return writeResult("palette-keys " + version.Version + "\n")
 }

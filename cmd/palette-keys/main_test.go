@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-804bd3b7/palette-apikeys-go/internal/version"
 	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 )
 
@@ -276,11 +277,11 @@ func TestVersion(t *testing.T) {
 	t.Parallel()
 	server := palettetest.Start(t)
 
-	version := runTool(t, nil, "version")
+	printed := runTool(t, nil, "version")
 	runTool(t, environment(server), "list")
 
-	assert.Regexp(t, `^palette-keys (devel|v\S+)\n$`, version.stdout)
-	assert.Regexp(t, `^palette-keys/(devel|v\S+) palette-apikeys-go/`, server.Requests()[0].Header.Get("User-Agent"))
+	assert.Equal(t, "palette-keys "+version.Version+"\n", printed.stdout)
+	assert.Equal(t, "palette-keys/"+version.Version+" palette-apikeys-go/"+version.Version, server.Requests()[0].Header.Get("User-Agent"))
 }
 
 func TestErrorsAreJSON(t *testing.T) {
