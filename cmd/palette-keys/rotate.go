@@ -21,15 +21,11 @@ func rotate(ctx context.Context, in *invocation) error {
 	if in.program != nil {
 		store = &commandStore{save: in.program, load: in.load}
 	}
-	uid := strings.Join(in.args, "")
-	if in.name != "" {
-		key, err := rotation.Find(ctx, in.client, in.name, in.user)
-		if err != nil {
-			return err
-		}
-		uid = key.Metadata.UID
+	key := rotation.Key{Name: in.name, UserUID: in.user, UID: strings.Join(in.args, "")}
+	result, err := rotation.Rotate(ctx, in.client, key, store, in.policy)
+	if result.Rotated {
+		return errors.Join(writeResult(describe(result)), err)
 	}
-	result, err := rotation.Rotate(ctx, in.client, uid, store, in.policy)
 	if err != nil {
 		return err
 	}
@@ -57,8 +53,6 @@ func describe(r rotation.Result) string {
 	case r.Rotated:
 		return fmt.Sprintf("rotated: the new key %s is saved, the old key %s works until %s\n",
 			r.NewUID, r.OldUID, utc(r.OldExpiry))
-	case r.NewUID != "": // from an annotation, which anybody may have written
-		return fmt.Sprintf("not rotated: the key %s was replaced by the key %s before\n", r.OldUID, escape(r.NewUID, ""))
 	}
 	return fmt.Sprintf("not due: the key %s expires: %s\n", r.OldUID, utc(r.OldExpiry))
 }
