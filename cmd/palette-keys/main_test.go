@@ -6,7 +6,6 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -97,9 +96,9 @@ func TestUsageErrorsSayWhatIsMissing(t *testing.T) {
 		"rotate -out x":               "a UID or -name is required",
 		"rotate a -name ci -out x":    "either a UID or -name",
 		"rotate a -user u -out x":     "-user requires -name",
-		"rotate a":                    "-out, or -load with -- COMMAND, is required",
-		"rotate a -out x -- cat":      "either -out or -load with -- COMMAND",
-		"rotate a -load cat -out x":   "either -out or -load with -- COMMAND",
+		"rotate a":                    "either -out, or -load with -- COMMAND, is required",
+		"rotate a -out x -- cat":      "either -out, or -load with -- COMMAND, is required",
+		"rotate a -load cat -out x":   "either -out, or -load with -- COMMAND, is required",
 		"rotate a -load cat":          "-- COMMAND, which saves the key, is required",
 		"rotate a -load cat --":       "-- COMMAND, which saves the key, is required",
 		"rotate a -- cat":             "-load is required",
@@ -372,23 +371,11 @@ func TestErrorsInJSONHaveAKind(t *testing.T) {
 	})
 	t.Run("network", func(t *testing.T) {
 		t.Parallel()
+		server := palettetest.Start(t, palettetest.WithTLS()) // of a CA that the tool does not know
 
-		got := runTool(t, []string{"PALETTE_API_KEY=my-key", "PALETTE_HOST=http://127.0.0.1:1"}, "create", "-name", "ci", "-json")
+		got := runTool(t, environment(server), "create", "-name", "ci", "-json")
 
 		assert.Equal(t, 1, got.code)
-		decoder := json.NewDecoder(strings.NewReader(got.stderr))
-		var kinds []string
-		for {
-			var doc struct{ Kind, Message string }
-			err := decoder.Decode(&doc)
-			if err == io.EOF {
-				break
-			}
-			require.NoError(t, err, got.stderr)
-			assert.NotEmpty(t, doc.Message)
-			kinds = append(kinds, doc.Kind)
-		}
-		assert.Equal(t, "note", kinds[0], "of the retries")
-		assert.Equal(t, "network", kinds[len(kinds)-1])
+		assert.Contains(t, got.stderr, `"kind": "network"`)
 	})
 }

@@ -51,15 +51,19 @@ func (c *rotateCommand) check(args, program []string) error {
 
 // checkStore checks that the flags name one store.
 func (c *rotateCommand) checkStore() error {
+	stores := 0
+	for _, given := range []bool{c.out != "", c.load != "" || c.save != nil} {
+		if given {
+			stores++
+		}
+	}
 	switch {
+	case stores != 1:
+		return errors.New("either -out, or -load with -- COMMAND, is required")
 	case c.out == "-":
 		return errors.New("-out must be a file: a key on standard output cannot be read again")
-	case c.out != "" && (c.load != "" || c.save != nil):
-		return errors.New("either -out or -load with -- COMMAND is required, not both")
 	case c.out != "":
 		return nil
-	case c.load == "" && c.save == nil:
-		return errors.New("-out, or -load with -- COMMAND, is required")
 	case c.load == "":
 		return errors.New("-load is required: without it, nobody knows which key is saved")
 	case len(c.save) == 0:

@@ -143,6 +143,7 @@ func TestInterruptedRotateIsFinishedByTheNextRun(t *testing.T) {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Parallel()
 			server, file, env := newRotation(t)
+			runTool(t, env, "rotate", "-name", "ci", "-overlap", "0", "-out", file) // its key can be told from others
 			tool := start(t, newTool(t, env, "rotate", "-name", "ci", "-load", "cat "+file, "--", "sh", "-c", "echo saving >&2; exec sleep 600"))
 			tool.waitFor(t, "saving")
 
@@ -288,9 +289,10 @@ func TestDryRunFailsIfTheStoreCannotBeRead(t *testing.T) {
 func TestRotateThatRepairsAStoreFails(t *testing.T) {
 	t.Parallel()
 	server, file, _ := newRotation(t)
-	first := readFile(t, file)
 	runTool(t, environment(server), "rotate", "-name", "ci", "-out", file)
-	require.NoError(t, os.WriteFile(file, []byte(first), 0o600)) // a backup
+	backup := readFile(t, file)
+	runTool(t, environment(server), "rotate", "-name", "ci", "-out", file)
+	require.NoError(t, os.WriteFile(file, []byte(backup), 0o600))
 
 	got := runTool(t, environment(server), "rotate", "-name", "ci", "-renew-before", "1h", "-out", file, "-json")
 
