@@ -26,34 +26,34 @@ func (c *createCommand) declare(flags *flag.FlagSet) {
 	expiryVar(flags, &c.expires, "expires")
 }
 
-func (c *createCommand) check(args, _ []string) error {
+func (c *createCommand) check(in *invocation) error {
 	switch {
-	case c.name == "" && len(args) > 0:
-		return fmt.Errorf("-name is required: use -name %q", args[0])
+	case c.name == "" && len(in.args) > 0:
+		return fmt.Errorf("-name is required: use -name %q", in.args[0])
 	case c.name == "":
 		return errors.New("-name is required")
 	case c.out == "":
 		return errors.New("-out is empty")
 	}
-	return checkArgs(args, 0, 0)
+	return nil
 }
 
 // run creates a key and saves its value. It opens the target before there is a key.
-func (c *createCommand) run(ctx context.Context, client *palette.Client) error {
+func (c *createCommand) run(ctx context.Context, in *invocation) error {
 	target, err := c.target()
 	if err != nil {
 		return usagef("create: no key was created: %w", err)
 	}
 	ctx, cancel := withGrace(ctx)
 	defer cancel()
-	created, err := client.APIKeys.Create(ctx, c.request())
+	created, err := in.client.APIKeys.Create(ctx, c.request())
 	if err != nil {
 		target.discard()
 		return err
 	}
 	if err := target.save(ctx, c.document(created)); err != nil {
 		target.discard()
-		return c.deleteLost(ctx, client, created.UID, err)
+		return deleteLost(ctx, in.client, created.UID, err)
 	}
 	if !c.json {
 		out.note("created the key with the uid " + created.UID)
@@ -85,7 +85,7 @@ func (c *createCommand) document(created *palette.CreateAPIKeyResponse) string {
 }
 
 // deleteLost deletes a key whose value could not be saved.
-func (c *createCommand) deleteLost(ctx context.Context, client *palette.Client, uid string, err error) error {
+func deleteLost(ctx context.Context, client *palette.Client, uid string, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	if deleteErr := client.APIKeys.Delete(ctx, uid); deleteErr != nil {
@@ -95,39 +95,27 @@ func (c *createCommand) deleteLost(ctx context.Context, client *palette.Client, 
 }
 
 // target is where create saves a key. It is open before there is a key.
-type target interface {
-	save(ctx context.Context, document string) error
-	discard() // nothing is saved
+type target struct {
+	save    func(ctx context.Context, document string) error
+	discard func() // nothing is saved
 }
 
 func (c *createCommand) target() (target, error) {
-	if c.out != "-" {
-		file, err := os.OpenFile(c.out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		return newFile{file}, err
+	switch {
+	case c.out != "-":
+		return newFile(c.out)
+	case stdoutIsClosed():
+		return target{}, errors.New("there is no standard output")
 	}
-	if stdoutIsClosed() {
-		return nil, errors.New("there is no standard output")
+	save := func(_ context.Context, document string) error { _, err := os.Stdout.WriteString(document); return err }
+	return target{save, func() {}}, nil
+}
+
+func newFile(path string) (target, error) {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	save := func(_ context.Context, document string) error {
+		_, err := file.WriteString(document)
+		return errors.Join(err, file.Sync(), file.Close())
 	}
-	return standardOutput{}, nil
-}
-
-type standardOutput struct{}
-
-func (standardOutput) save(_ context.Context, document string) error {
-	_, err := os.Stdout.WriteString(document)
-	return err
-}
-
-func (standardOutput) discard() {}
-
-type newFile struct{ *os.File }
-
-func (f newFile) save(_ context.Context, document string) error {
-	_, err := f.WriteString(document)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func (f newFile) discard() {
-	_ = f.Close()
-	_ = os.Remove(f.Name())
+	return target{save, func() { _ = errors.Join(file.Close(), os.Remove(path)) }}, err
 }

@@ -73,8 +73,8 @@ func TestUsageErrorsSayWhatIsMissing(t *testing.T) {
 		"get a@b":      `"a@b" is not a uid`,
 		"revoke":       "a UID is required",
 		"delete a b/c": `"b/c" is not a uid`,
-		"update":       "a UID is required",
-		"update a":     "-name, -description or -expires is required",
+		"update":       "a UID, and -name, -description or -expires are required",
+		"update a":     "-name, -description or -expires are required",
 
 		"update a -name=":           "-name is empty",
 		"update a -expires 0":       "not a duration such as 30d, nor a time in the future",

@@ -17,11 +17,10 @@ import (
 )
 
 type rotateCommand struct {
-	uid, name, user string
-	policy          rotation.Policy
-	dryRun, json    bool
-	out, load       string
-	save            []string
+	name, user   string
+	policy       rotation.Policy
+	dryRun, json bool
+	out, load    string
 }
 
 func (c *rotateCommand) declare(flags *flag.FlagSet) {
@@ -36,23 +35,22 @@ func (c *rotateCommand) declare(flags *flag.FlagSet) {
 	flags.StringVar(&c.load, "load", "", "")
 }
 
-func (c *rotateCommand) check(args, program []string) error {
-	c.uid, c.save = append(args, "")[0], program
+func (c *rotateCommand) check(in *invocation) error {
 	switch {
-	case c.name != "" && len(args) > 0:
+	case c.name != "" && len(in.args) > 0:
 		return errors.New("either a UID or -name is required, not both")
-	case c.name == "" && len(args) == 0:
+	case c.name == "" && len(in.args) == 0:
 		return errors.New("a UID or -name is required")
 	case c.user != "" && c.name == "":
 		return errors.New("-user requires -name")
 	}
-	return errors.Join(checkArgs(args, 0, 1), c.checkStore())
+	return c.checkStore(in.program)
 }
 
 // checkStore checks that the flags name one store.
-func (c *rotateCommand) checkStore() error {
+func (c *rotateCommand) checkStore(save []string) error {
 	stores := 0
-	for _, given := range []bool{c.out != "", c.load != "" || c.save != nil} {
+	for _, given := range []bool{c.out != "", c.load != "" || save != nil} {
 		if given {
 			stores++
 		}
@@ -66,27 +64,28 @@ func (c *rotateCommand) checkStore() error {
 		return nil
 	case c.load == "":
 		return errors.New("-load is required: without it, nobody knows which key is saved")
-	case len(c.save) == 0:
+	case len(save) == 0:
 		return errors.New("-- COMMAND, which saves the key, is required")
 	}
-	_, err := exec.LookPath(c.save[0])
+	_, err := exec.LookPath(save[0])
 	return err
 }
 
-func (c *rotateCommand) store() rotation.Store {
+func (c *rotateCommand) store(save []string) rotation.Store {
 	if c.out != "" {
 		return rotation.FileStore(c.out)
 	}
-	return &commandStore{load: c.load, save: c.save}
+	return &commandStore{load: c.load, save: save}
 }
 
 // run replaces a key with package rotation.
-func (c *rotateCommand) run(ctx context.Context, client *palette.Client) error {
-	key := rotation.Key{Name: c.name, UserUID: c.user, UID: c.uid}
+func (c *rotateCommand) run(ctx context.Context, in *invocation) error {
+	key := rotation.Key{Name: c.name, UserUID: c.user, UID: strings.Join(in.args, "")}
+	store := c.store(in.program)
 	if c.dryRun {
-		return c.preview(ctx, client, key)
+		return c.preview(ctx, in.client, key, store)
 	}
-	result, err := rotation.Rotate(ctx, client, key, c.store(), c.policy)
+	result, err := rotation.Rotate(ctx, in.client, key, store, c.policy)
 	if err != nil && !result.Rotated {
 		return err
 	}
@@ -117,31 +116,27 @@ func describe(r rotation.Result) string {
 }
 
 // preview says what a run would do. It lets rotation run with a client that changes nothing.
-func (c *rotateCommand) preview(ctx context.Context, client *palette.Client, key rotation.Key) error {
-	old, err := rotation.Find(ctx, client, key, c.store())
+func (c *rotateCommand) preview(ctx context.Context, client *palette.Client, key rotation.Key, store rotation.Store) error {
+	old, err := rotation.Find(ctx, client, key, store)
 	if err != nil {
 		return err
 	}
 	changes := &refusedChanges{}
-	client, err = newClient(palette.WithTransportWrapper(changes.wrap))
-	if err != nil {
+	if client, err = newClient(palette.WithTransportWrapper(changes.wrap)); err != nil {
 		return err
 	}
-	_, err = rotation.Rotate(ctx, client, key, c.store(), c.policy)
-	if err != nil && len(changes.methods) == 0 {
-		return err
-	}
-	text := fmt.Sprintf("the key %s, which expires: %s", old.Metadata.UID, utc(old.Spec.Expiry))
+	text := "not due"
+	_, err = rotation.Rotate(ctx, client, key, store, c.policy)
 	switch {
 	case slices.Contains(changes.methods, http.MethodPost):
-		text = "would rotate: " + text
+		text = "would rotate"
 	case len(changes.methods) > 0:
-		text = "would finish an interrupted rotation and keep: " + text
-	default:
-		text = "not due: " + text
+		text = "would finish an interrupted rotation"
+	case err != nil:
+		return err
 	}
-	doc := map[string]any{"wouldRotate": len(changes.methods) > 0, "oldUid": old.Metadata.UID}
-	c.write(text, doc, old.Spec.Expiry)
+	text += fmt.Sprintf(": the key %s expires: %s", old.Metadata.UID, utc(old.Spec.Expiry))
+	c.write(text, map[string]any{"wouldRotate": len(changes.methods) > 0, "oldUid": old.Metadata.UID}, old.Spec.Expiry)
 	return nil
 }
 

@@ -234,9 +234,9 @@ func TestDryRunSaysWhatRotateWouldDo(t *testing.T) {
 		args []string
 		want string
 	}{
-		"due":     {[]string{"-renew-before", "7d"}, `^would rotate: the key old, which expires: ` + expiry + `\n$`},
-		"always":  {nil, `^would rotate: the key old, which expires: ` + expiry + `\n$`},
-		"not due": {[]string{"-renew-before", "12h"}, `^not due: the key old, which expires: ` + expiry + `\n$`},
+		"due":     {[]string{"-renew-before", "7d"}, `^would rotate: the key old expires: ` + expiry + `\n$`},
+		"always":  {nil, `^would rotate: the key old expires: ` + expiry + `\n$`},
+		"not due": {[]string{"-renew-before", "12h"}, `^not due: the key old expires: ` + expiry + `\n$`},
 		"JSON":    {[]string{"-renew-before", "7d", "-json"}, `^\{\n  "oldExpiry": "` + expiry + `",\n  "oldUid": "old",\n  "wouldRotate": true\n\}\n$`},
 		"JSON, not due": {
 			[]string{"-renew-before", "12h", "-json"},
