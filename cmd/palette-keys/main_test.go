@@ -108,7 +108,7 @@ func TestUsageErrorsSayWhatIsMissing(t *testing.T) {
 		"offboard":                    "a UID is required",
 		"serve -rate-limit 10":        "two positive numbers such as 10/50",
 		"serve -rate-limit 0/1":       "two positive numbers",
-		"serve -key-limit -1":         "not a number such as 20",
+		"serve -key-limit -1":         `invalid value "-1" for flag -key-limit`,
 		"serve -host palette":         "-host requires -tls",
 		"serve -addr 0.0.0.0:0":       "not a loopback address",
 		"serve -user a -user a":       "is empty or not unique",
