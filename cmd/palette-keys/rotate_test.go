@@ -144,7 +144,7 @@ func TestInterruptedRotateIsFinishedByTheNextRun(t *testing.T) {
 			t.Parallel()
 			server, file, env := newRotation(t)
 			runTool(t, env, "rotate", "-name", "ci", "-overlap", "0", "-out", file) // its key can be told from others
-			tool := start(t, newTool(t, env, "rotate", "-name", "ci", "-load", "cat "+file, "--", "sh", "-c", "echo saving >&2; exec sleep 600"))
+			tool := start(t, newTool(t, env, "rotate", "-name", "ci", "-load", "cat "+file, "--", "sh", "-c", "echo saving >&2; exec sleep 30"))
 			tool.waitFor(t, "saving")
 
 			output, code := tool.signal(t, signal)
@@ -217,6 +217,7 @@ func TestRotateWithJSON(t *testing.T) {
 
 	rotated := runTool(t, env, "rotate", "-name", "ci", "-json", "-out", file)
 	keys := server.Keys()
+	require.Len(t, keys, 2, rotated.stderr)
 	deleted := runTool(t, env, "rotate", "-name", "ci", "-json", "-overlap", "0", "-out", file)
 	newest := server.Keys()[1]
 	notDue := runTool(t, env, "rotate", "-name", "ci", "-json", "-renew-before", "1d", "-out", file)
