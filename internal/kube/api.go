@@ -28,6 +28,21 @@ const (
 	maxRetryWait = 30 * time.Second // whatever it asks for
 )
 
+// Pod is what a program in a pod knows of the API server.
+type Pod struct {
+	Folder     string // of the service account: token, ca.crt, namespace
+	Host, Port string // KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT
+}
+
+// file returns the content of a file of the service account.
+func (p Pod) file(name string) (string, error) {
+	content, err := os.ReadFile(filepath.Join(p.Folder, name))
+	if err != nil {
+		return "", fmt.Errorf("kubernetes: read the pod's service account: %w", err)
+	}
+	return strings.TrimSpace(string(content)), nil
+}
+
 // statusError is an error status of the API server.
 type statusError struct {
 	code int
@@ -36,28 +51,26 @@ type statusError struct {
 
 func (e *statusError) Error() string { return e.text }
 
-// connect finds the API server as all programs in a pod do.
 func (s *Store) connect() error {
-	host, port := os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT")
-	if host == "" || port == "" {
+	if s.pod.Host == "" || s.pod.Port == "" {
 		return errors.New("kubernetes: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: this works only in a pod")
 	}
 	if s.namespace == "" {
-		namespace, err := s.account("namespace")
+		namespace, err := s.pod.file("namespace")
 		if err != nil {
 			return err
 		}
 		s.namespace = namespace
 	}
-	ca, err := s.account("ca.crt")
+	ca, err := s.pod.file("ca.crt")
 	if err != nil {
 		return err
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM([]byte(ca)) {
-		return fmt.Errorf("kubernetes: %s has no certificate", filepath.Join(s.folder, "ca.crt"))
+		return fmt.Errorf("kubernetes: %s has no certificate", filepath.Join(s.pod.Folder, "ca.crt"))
 	}
-	s.url = "https://" + net.JoinHostPort(host, port) + "/api/v1/namespaces/" + s.namespace + "/secrets/" + s.name
+	s.url = "https://" + net.JoinHostPort(s.pod.Host, s.pod.Port) + "/api/v1/namespaces/" + s.namespace + "/secrets/" + s.name
 	s.client = newResty(roots)
 	return nil
 }
@@ -81,24 +94,15 @@ func (discardLogger) Errorf(string, ...any) {}
 func (discardLogger) Warnf(string, ...any)  {}
 func (discardLogger) Debugf(string, ...any) {}
 
-// account returns the content of a file of the service account.
-func (s *Store) account(file string) (string, error) {
-	content, err := os.ReadFile(filepath.Join(s.folder, file))
-	if err != nil {
-		return "", fmt.Errorf("kubernetes: read the pod's service account: %w", err)
-	}
-	return strings.TrimSpace(string(content)), nil
-}
-
 // send sends a request and returns the Secret of the response. While the API server responds
 // with 429, it waits and tries again.
 func (s *Store) send(ctx context.Context, verb, query string, body any) (secret, error) {
 	for attempt := 1; ; attempt++ {
-		token, err := s.account("token") // each time, because the kubelet replaces it
+		token, err := s.pod.file("token") // each time, because the kubelet replaces it
 		if err != nil {
 			return secret{}, err
 		}
-		resp, err := s.attempt(ctx, token, verb, query, body)
+		resp, err := s.attempt(ctx, token, query, body)
 		if err != nil {
 			return secret{}, s.errorf("%s: %w", verb, err)
 		}
@@ -113,7 +117,7 @@ func (s *Store) send(ctx context.Context, verb, query string, body any) (secret,
 	}
 }
 
-func (s *Store) attempt(ctx context.Context, token, verb, query string, body any) (*resty.Response, error) {
+func (s *Store) attempt(ctx context.Context, token, query string, body any) (*resty.Response, error) {
 	method, timeout := http.MethodGet, getTimeout
 	req := s.client.R().SetAuthToken(token).SetHeader("Accept", "application/json")
 	if body != nil {
@@ -151,7 +155,9 @@ var denied = regexp.MustCompile(`(?s)(denied (the )?request).*`)
 // newStatusError returns the error of a response. Only the messages of four statuses are
 // quoted: that of a 422 quotes the whole Secret.
 func newStatusError(verb string, resp *resty.Response) error {
-	var status struct{ Message string }
+	var status struct {
+		Message string `json:"message"`
+	}
 	_ = json.Unmarshal(resp.Body(), &status) // if it is not the API server's, there is no message
 	message := denied.ReplaceAllString(status.Message, "$1")
 	right, _, _ := strings.Cut(verb, " ")

@@ -40,6 +40,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 func TestRetryAfter429(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		header   string
 		times    int
@@ -53,6 +54,7 @@ func TestRetryAfter429(t *testing.T) {
 		"more than four 429s": {header: "1", times: 5, want: 4 * time.Second, requests: 0},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			server, store := newStore(t)
 			inMemory(store, server)
 			server.SetFault(func(w http.ResponseWriter, r *http.Request, handle http.HandlerFunc) {
@@ -82,6 +84,7 @@ func TestRetryAfter429(t *testing.T) {
 }
 
 func TestWaitAfter429EndsWithTheContext(t *testing.T) {
+	t.Parallel()
 	server, store := newStore(t)
 	inMemory(store, server)
 	server.SetFault(func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
@@ -100,6 +103,7 @@ func TestWaitAfter429EndsWithTheContext(t *testing.T) {
 }
 
 func TestTimeouts(t *testing.T) {
+	t.Parallel()
 	_, store := newStore(t)
 	inMemory(store, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	synctest.Test(t, func(t *testing.T) {
@@ -118,6 +122,7 @@ func TestTimeouts(t *testing.T) {
 }
 
 func TestTokenIsReadForEachRequest(t *testing.T) {
+	t.Parallel()
 	server, store := newStore(t)
 	server.WriteFile(t, "token", "token-of-rotator\n")
 	_, err := store.get(t.Context())
@@ -130,6 +135,7 @@ func TestTokenIsReadForEachRequest(t *testing.T) {
 }
 
 func TestOnlyTheCAOfTheServiceAccountIsTrusted(t *testing.T) {
+	t.Parallel()
 	server, _ := newStore(t)
 	server.WriteFile(t, "ca.crt", otherCA)
 	store := openStore(t, server)
@@ -142,6 +148,7 @@ func TestOnlyTheCAOfTheServiceAccountIsTrusted(t *testing.T) {
 
 // Only the messages of 401, 403, 404 and 409 are quoted, and what admission says is not.
 func TestMessagesOfTheAPIServer(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		code          int
 		message, want string
@@ -160,6 +167,7 @@ func TestMessagesOfTheAPIServer(t *testing.T) {
 		"201, which no patch returns": {201, "first-key", "201 Created"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			server, store := newStore(t)
 			server.SetFault(func(w http.ResponseWriter, r *http.Request, handle http.HandlerFunc) {
 				if r.Method != http.MethodPatch {
@@ -180,11 +188,13 @@ func TestMessagesOfTheAPIServer(t *testing.T) {
 }
 
 func TestResponsesThatAreNotASecret(t *testing.T) {
+	t.Parallel()
 	for _, body := range []string{
 		"", "<html>", "[]", "{}", `{"kind":"Secret"}`, `{"kind":"SecretList","metadata":{"resourceVersion":"1"}}`,
 		`{"kind":"Secret","metadata":{"resourceVersion":"1"},"data":{"apiKey":"first-key"}}`,
 	} {
 		t.Run(body, func(t *testing.T) {
+			t.Parallel()
 			server, store := newStore(t)
 			server.SetFault(func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) { _, _ = io.WriteString(w, body) })
 

@@ -29,7 +29,7 @@ const manager = "palette-keys"
 type Store struct {
 	namespace, name, key string
 
-	folder string // of the service account
+	pod    Pod
 	url    string
 	client *resty.Client
 
@@ -58,15 +58,14 @@ type secret struct {
 
 var reference = regexp.MustCompile(`^(?:([a-z0-9-]+)/)?([a-z0-9]+(?:[.-]+[a-z0-9]+)*)(?::([A-Za-z0-9._-]+))?$`)
 
-// New returns the store that ref, "[NAMESPACE/]NAME[:KEY]", names. The namespace is the pod's
-// by default, and KEY is apiKey. The folder holds the files of the service account. New
-// sends no request.
-func New(folder, ref string) (*Store, error) {
+// New returns the store that ref, "[NAMESPACE/]NAME[:KEY]", names. By default, the namespace
+// is the pod's and KEY is apiKey. New sends no request.
+func New(pod Pod, ref string) (*Store, error) {
 	parts := reference.FindStringSubmatch(ref)
 	if parts == nil || strings.Trim(parts[3], ".") == "" && parts[3] != "" {
 		return nil, fmt.Errorf("kubernetes: %q is not a Secret: use [NAMESPACE/]NAME[:KEY]", ref)
 	}
-	s := &Store{namespace: parts[1], name: parts[2], key: parts[3], folder: folder}
+	s := &Store{namespace: parts[1], name: parts[2], key: parts[3], pod: pod}
 	if s.key == "" {
 		s.key = "apiKey"
 	}

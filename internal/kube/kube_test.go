@@ -29,18 +29,9 @@ func newStore(t *testing.T) (*kubetest.Server, *Store) {
 
 func openStore(t *testing.T, server *kubetest.Server) *Store {
 	t.Helper()
-	setEnviron(t, server.Environ()...)
-	store, err := New(server.Folder, "palette")
+	store, err := New(Pod{server.Folder, server.Host, server.Port}, "palette")
 	require.NoError(t, err)
 	return store
-}
-
-func setEnviron(t *testing.T, variables ...string) {
-	t.Helper()
-	for _, variable := range variables {
-		name, value, _ := strings.Cut(variable, "=")
-		t.Setenv(name, value)
-	}
 }
 
 // requireQuotesNothing requires that an error quotes no data of the Secret and no token.
@@ -53,6 +44,7 @@ func requireQuotesNothing(t *testing.T, err error, values ...string) {
 }
 
 func TestNew(t *testing.T) {
+	t.Parallel()
 	for ref, want := range map[string]string{
 		"palette":         "https://[fd00::1]:443/api/v1/namespaces/apps/secrets/palette apiKey",
 		"other/palette":   "https://[fd00::1]:443/api/v1/namespaces/other/secrets/palette apiKey",
@@ -73,10 +65,10 @@ func TestNew(t *testing.T) {
 		"palette?x=y":     "",
 	} {
 		t.Run(ref, func(t *testing.T) {
+			t.Parallel()
 			server := kubetest.Start(t)
-			setEnviron(t, "KUBERNETES_SERVICE_HOST=fd00::1", "KUBERNETES_SERVICE_PORT=443")
 
-			store, err := New(server.Folder, ref)
+			store, err := New(Pod{server.Folder, "fd00::1", "443"}, ref)
 
 			if want == "" {
 				require.EqualError(t, err, "kubernetes: \""+ref+"\" is not a Secret: use [NAMESPACE/]NAME[:KEY]")
@@ -89,6 +81,7 @@ func TestNew(t *testing.T) {
 }
 
 func TestNewOutsideOfAPod(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct{ host, remove, write, want string }{
 		"no variables":   {host: "", want: "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: this works only in a pod"},
 		"no namespace":   {host: "10.0.0.1", remove: "namespace", want: "read the pod's service account: open "},
@@ -96,8 +89,8 @@ func TestNewOutsideOfAPod(t *testing.T) {
 		"no PEM":         {host: "10.0.0.1", write: "ca.crt", want: "ca.crt has no certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			server := kubetest.Start(t)
-			setEnviron(t, "KUBERNETES_SERVICE_HOST="+tt.host, "KUBERNETES_SERVICE_PORT=443")
 			if tt.remove != "" {
 				require.NoError(t, os.Remove(filepath.Join(server.Folder, tt.remove)))
 			}
@@ -105,7 +98,7 @@ func TestNewOutsideOfAPod(t *testing.T) {
 				server.WriteFile(t, tt.write, "nonsense")
 			}
 
-			_, err := New(server.Folder, "palette")
+			_, err := New(Pod{server.Folder, tt.host, "443"}, "palette")
 
 			require.ErrorContains(t, err, "kubernetes: ")
 			require.ErrorContains(t, err, tt.want)
@@ -115,6 +108,7 @@ func TestNewOutsideOfAPod(t *testing.T) {
 
 // The requests as the API reference describes them.
 func TestRequests(t *testing.T) {
+	t.Parallel()
 	server, store := newStore(t)
 	var sent []string
 	server.SetFault(func(w http.ResponseWriter, r *http.Request, handle http.HandlerFunc) {
@@ -144,6 +138,7 @@ func TestRequests(t *testing.T) {
 }
 
 func TestLoad(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct{ doc, want string }{
 		"no data":                         {doc: `{"data":null}`, want: ""},
 		"no value":                        {doc: `{"data":{"apiKey":null}}`, want: ""},
@@ -155,6 +150,7 @@ func TestLoad(t *testing.T) {
 		"a manager that applies metadata": {doc: managedBy("kustomize-controller", "Apply", "f:metadata", "f:apiKey"), want: "first-key"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			server, store := newStore(t)
 			server.Apply(t, tt.doc)
 
@@ -173,6 +169,7 @@ func managedBy(manager, operation, parent, field string) string {
 
 // What cannot be saved must fail before a key is created: when it is loaded.
 func TestLoadFailsIfTheValueCannotBeReplaced(t *testing.T) {
+	t.Parallel()
 	const prefix = "kubernetes: Secret apps/palette: "
 	apply := func(doc string) func(*testing.T, *kubetest.Server) {
 		return func(t *testing.T, server *kubetest.Server) { t.Helper(); server.Apply(t, doc) }
@@ -231,6 +228,7 @@ func TestLoadFailsIfTheValueCannotBeReplaced(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			server, store := newStore(t)
 			tt.prepare(t, server)
 			before := server.Value("apiKey")
@@ -248,6 +246,7 @@ func TestLoadFailsIfTheValueCannotBeReplaced(t *testing.T) {
 }
 
 func TestLoadTriesAgainAfterAConflict(t *testing.T) {
+	t.Parallel()
 	server, store := newStore(t)
 	conflicts := 1
 	server.SetFault(func(w http.ResponseWriter, r *http.Request, handle http.HandlerFunc) {
@@ -265,6 +264,7 @@ func TestLoadTriesAgainAfterAConflict(t *testing.T) {
 }
 
 func TestSave(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		meanwhile string // a change before the patch
 		again     bool   // and before each later one
@@ -278,6 +278,7 @@ func TestSave(t *testing.T) {
 		"somebody has saved the same":    {meanwhile: `{"data":{"apiKey":"c2Vjb25kLWtleQ=="}}`, stored: "second-key"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			server, store := newStore(t)
 			_, err := store.Load(t.Context())
 			require.NoError(t, err)
@@ -308,6 +309,7 @@ func TestSave(t *testing.T) {
 
 // Of two runs that have seen the same value, one saves its own.
 func TestSecondSaveOfTwoFails(t *testing.T) {
+	t.Parallel()
 	server, first := newStore(t)
 	second := openStore(t, server)
 	for _, store := range []*Store{first, second} {
@@ -323,6 +325,7 @@ func TestSecondSaveOfTwoFails(t *testing.T) {
 }
 
 func TestSavesInARow(t *testing.T) {
+	t.Parallel()
 	server, store := newStore(t)
 	_, err := store.Load(t.Context())
 	require.NoError(t, err)
@@ -336,6 +339,7 @@ func TestSavesInARow(t *testing.T) {
 
 // A request or its response is lost. Save finds out, or says that it does not know.
 func TestSaveWithLostRequests(t *testing.T) {
+	t.Parallel()
 	abort := func(http.ResponseWriter, *http.Request, http.HandlerFunc) { panic(http.ErrAbortHandler) }
 	afterwards := func(_ http.ResponseWriter, r *http.Request, handle http.HandlerFunc) {
 		handle(discard{}, r)
@@ -375,6 +379,7 @@ func TestSaveWithLostRequests(t *testing.T) {
 		"a webhook changes the request": {faults: []kubetest.Fault{another}, stored: "mutated", want: "somebody else has replaced the value of apiKey"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			server, store := newStore(t)
 			_, err := store.Load(t.Context())
 			require.NoError(t, err)
@@ -406,6 +411,7 @@ func TestSaveWithLostRequests(t *testing.T) {
 }
 
 func TestSaveIsCertainIfTheServerIsAway(t *testing.T) {
+	t.Parallel()
 	_, store := newStore(t)
 	_, err := store.Load(t.Context())
 	require.NoError(t, err)
@@ -419,6 +425,7 @@ func TestSaveIsCertainIfTheServerIsAway(t *testing.T) {
 }
 
 func TestSaveIsCertainIfTheTokenCannotBeRead(t *testing.T) {
+	t.Parallel()
 	server, store := newStore(t)
 	_, err := store.Load(t.Context())
 	require.NoError(t, err)
@@ -431,6 +438,7 @@ func TestSaveIsCertainIfTheTokenCannotBeRead(t *testing.T) {
 }
 
 func TestSaveWithCanceledContext(t *testing.T) {
+	t.Parallel()
 	_, store := newStore(t)
 	_, err := store.Load(t.Context())
 	require.NoError(t, err)

@@ -22,13 +22,14 @@ import (
 	"testing"
 )
 
-const secretPath = "/api/v1/namespaces/apps/secrets/palette"
+const objectPath = "/api/v1/namespaces/apps/secrets/palette"
 
 // Server is the API server. Its Secret has the type Opaque and no data.
 type Server struct {
 	Folder string // the files of the pod's service account
 
-	listener net.Addr
+	Host, Port string // KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT
+
 	mu       sync.Mutex
 	rights   []string
 	secret   map[string]any // nil: it does not exist
@@ -51,7 +52,10 @@ func Start(t testing.TB) *Server {
 	}
 	server := httptest.NewTLSServer(s)
 	t.Cleanup(server.Close)
-	s.listener = server.Listener.Addr()
+	var err error
+	if s.Host, s.Port, err = net.SplitHostPort(server.Listener.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
 	s.WriteFile(t, "ca.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
 	s.WriteFile(t, "namespace", "apps")
 	s.WriteFile(t, "token", "token-of-rotator")
@@ -64,12 +68,6 @@ func (s *Server) WriteFile(t testing.TB, name, content string) {
 	if err := os.WriteFile(filepath.Join(s.Folder, name), []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// Environ returns the variables that a pod has.
-func (s *Server) Environ() []string {
-	host, port, _ := net.SplitHostPort(s.listener.String())
-	return []string{"KUBERNETES_SERVICE_HOST=" + host, "KUBERNETES_SERVICE_PORT=" + port}
 }
 
 // SetRights sets the verbs that the service account may use on the Secret.
@@ -148,7 +146,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Header.Get("Authorization") != "Bearer token-of-rotator":
 		fail(w, http.StatusUnauthorized, "Unauthorized", "Unauthorized")
-	case r.URL.Path != secretPath || verb != "get" && verb != "patch" || !slices.Contains(s.rights, verb):
+	case r.URL.Path != objectPath || verb != "get" && verb != "patch" || !slices.Contains(s.rights, verb):
 		fail(w, http.StatusForbidden, "Forbidden", fmt.Sprintf(`secrets %q is forbidden: User "system:serviceaccount:apps:rotator" `+
 			`cannot %s resource "secrets" in API group "" in the namespace "apps"`, filepath.Base(r.URL.Path), verb))
 	case s.secret == nil:
@@ -233,6 +231,7 @@ func fail(w http.ResponseWriter, code int, reason, message string) {
 	})
 }
 
+// Respond responds with a JSON document.
 func Respond(w http.ResponseWriter, code int, doc any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
