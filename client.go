@@ -9,10 +9,9 @@ import (
 	"time"
 
 	"github.com/go-resty/resty/v2"
-)
 
-// version is the SDK's version in the User-Agent header.
-const version = "0.1.0"
+	"github.com/seed-804bd3b7/palette-apikeys-go/internal/version"
+)
 
 // Client is a client for one Palette host with one credential. Use [NewClient] to
 // create it. It is immutable and safe for concurrent use.
@@ -63,7 +62,7 @@ func NewClient(opts ...Option) (*Client, error) {
 		credential:   cfg.credential,
 		baseURL:      cfg.baseURL.String(),
 		host:         cfg.baseURL.Host,
-		userAgent:    strings.TrimSpace(cfg.userAgent + " palette-apikeys-go/" + version),
+		userAgent:    strings.TrimSpace(cfg.userAgent + " palette-apikeys-go/" + version.Version),
 		timeout:      cfg.timeout,
 		backoff:      cfg.backoff,
 		maxRetries:   cfg.maxRetries,

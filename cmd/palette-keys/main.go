@@ -3,55 +3,55 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
 	"flag"
 	"fmt"
-	"math"
+	"io"
+	"log/slog"
 	"os"
-	"os/signal"
-	"runtime/debug"
 	"slices"
 	"strings"
-	"syscall"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
+	"github.com/seed-804bd3b7/palette-apikeys-go/internal/version"
 )
 
-// command is one command of the tool. help.txt describes it.
-type command struct {
-	name             string
-	flags            string // the names of its flags
-	minArgs, maxArgs int
-	program          bool // "-- COMMAND ARGUMENT…" can follow
-	offline          bool // needs no credential
-	run              func(context.Context, *invocation) error
+// command is one command of the tool. The fields of its type are its flags. help.txt
+// describes it.
+type command interface {
+	declare(flags *flag.FlagSet)
+	check(args, program []string) error                    // checks the command line, before there is a client
+	run(ctx context.Context, client *palette.Client) error // client is nil if the command is offline
 }
 
-var commands = []command{
-	{name: "create", flags: "name expires description user json out", run: create},
-	{name: "list", flags: "json", run: list},
-	{name: "get", flags: "json", minArgs: 1, maxArgs: 1, run: get},
-	{name: "revoke", minArgs: 1, maxArgs: math.MaxInt, run: revoke},
-	{name: "delete", minArgs: 1, maxArgs: math.MaxInt, run: deleteKeys},
-	{name: "audit", flags: "within owners ignore json prometheus", run: audit},
-	{name: "rotate", flags: "name user overlap renew-before valid-for out load", maxArgs: 1, program: true, run: rotate},
-	{name: "offboard", flags: "yes", minArgs: 1, maxArgs: 1, run: offboard},
-	{name: "serve", flags: "addr rate-limit tls", program: true, offline: true, run: serve},
-	{name: "version", offline: true, run: printVersion},
-	{name: "help", maxArgs: 1, offline: true, run: help},
+var commands = []struct {
+	name    string
+	command command
+	offline bool // needs no credential
+	program bool // "-- COMMAND ARGUMENT…" can follow
+}{
+	{name: "create", command: &createCommand{}},
+	{name: "list", command: &listCommand{}},
+	{name: "get", command: &getCommand{}},
+	{name: "update", command: &updateCommand{}},
+	{name: "revoke", command: &changeCommand{done: "revoked", change: (*palette.APIKeysService).Revoke}},
+	{name: "reactivate", command: &changeCommand{done: "reactivated", change: (*palette.APIKeysService).Reactivate}},
+	{name: "delete", command: &changeCommand{done: "deleted", change: (*palette.APIKeysService).Delete}},
+	{name: "audit", command: &auditCommand{}},
+	{name: "rotate", command: &rotateCommand{}, program: true},
+	{name: "offboard", command: &offboardCommand{}},
+	{name: "serve", command: &serveCommand{}, offline: true, program: true},
+	{name: "version", command: &versionCommand{}, offline: true},
+	{name: "help", command: &helpCommand{}, offline: true},
 }
 
 // The exit codes.
 const codeFailure, codeUsage, codeFindings, codeInterrupted = 1, 2, 3, 130
 
-// usageError is an error of the command line or the configuration.
-type usageError struct{ error }
-
-func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-
-// exitCode ends the program without a report.
+// exitCode ends the tool without a message.
 type exitCode int
 
 func (exitCode) Error() string { return "" }
@@ -59,27 +59,26 @@ func (exitCode) Error() string { return "" }
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-
+	ctx := untilSignal()
 	err := dispatch(ctx, args)
-	if code, ok := errors.AsType[exitCode](err); err == nil || ok {
-		return int(code)
+	code, silent := errors.AsType[exitCode](err)
+	if out.err != nil && (err == nil || code == codeFindings) {
+		err, silent = fmt.Errorf("a result is lost: %w", out.err), false
 	}
-	code := codeFailure
+	switch {
+	case err == nil || silent:
+		return int(code)
+	case ctx.Err() != nil:
+		err = interruptedError{err}
+	}
+	out.report(err)
 	switch {
 	case ctx.Err() != nil:
-		err = fmt.Errorf("interrupted: %w", err)
-		code = codeInterrupted
-	case errors.As(err, new(usageError)), errors.Is(err, palette.ErrInvalidArgument):
-		code = codeUsage
+		return codeInterrupted
+	case isUsage(err):
+		return codeUsage
 	}
-	if i := slices.Index(args, "--"); i >= 0 {
-		args = args[:i] // the rest is another program
-	}
-	report(err, slices.Contains(args, "-json") || slices.Contains(args, "--json"))
-	return code
+	return codeFailure
 }
 
 // dispatch parses the command line and runs the command.
@@ -92,45 +91,68 @@ func dispatch(ctx context.Context, args []string) error {
 	if name == "h" {
 		name = "help"
 	}
-	i := slices.IndexFunc(commands, func(c command) bool { return c.name == name })
-	if i < 0 {
-		return usagef("unknown command %q: see palette-keys help", args[0])
+	for _, c := range commands {
+		if c.name != name {
+			continue
+		}
+		args, program, err := parse(name, c.command, args[1:])
+		if !c.program {
+			args, program = append(args, program...), nil
+		}
+		if errors.Is(err, flag.ErrHelp) {
+			out.result(manual(name))
+			return nil
+		} else if err == nil {
+			err = c.command.check(args, program)
+		}
+		if err != nil {
+			return usagef("%s: %w: see palette-keys help %[1]s", name, err)
+		}
+		var client *palette.Client
+		if !c.offline {
+			if client, err = newClient(); err != nil {
+				return err
+			}
+		}
+		return c.command.run(ctx, client)
 	}
-	in, err := parse(commands[i], args[1:])
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return writeResult(manual(name))
-	case err != nil:
-		return usagef("%s: %w: see palette-keys help %[1]s", name, err)
-	case !commands[i].offline:
-		in.client, err = newClient()
-	}
-	if err != nil {
-		return err
-	}
-	return commands[i].run(ctx, in)
+	return usagef("unknown command %q: see palette-keys help", args[0])
 }
+
+// parse parses what follows the name of a command. Flags can stand before or after the
+// arguments; program is what follows "--". After an error it goes on, because -json can
+// follow.
+func parse(name string, c command, line []string) (args, program []string, err error) {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	c.declare(flags)
+	if i := slices.Index(line, "--"); i >= 0 {
+		line, program = line[:i], line[i+1:]
+	}
+	for len(line) > 0 {
+		flagErr := flags.Parse(line)
+		if line = flags.Args(); flagErr == nil && len(line) > 0 {
+			args, line = append(args, line[0]), line[1:]
+		}
+		err = cmp.Or(err, flagErr)
+	}
+	if f := flags.Lookup("json"); f != nil {
+		out.json = f.Value.String() == "true"
+	}
+	return args, program, err
+}
+
+// secretVariables are the variables whose value is a credential.
+var secretVariables = []string{"PALETTE_API_KEY", "SPECTROCLOUD_APIKEY", "PALETTE_AUTH_TOKEN"}
 
 // newClient returns a client that is configured by the environment.
 func newClient() (*palette.Client, error) {
-	names := []string{"PALETTE_API_KEY", "SPECTROCLOUD_APIKEY", "PALETTE_API_KEY_FILE", "PALETTE_AUTH_TOKEN"}
+	names := append(slices.Clone(secretVariables), "PALETTE_API_KEY_FILE")
 	if !slices.ContainsFunc(names, func(name string) bool { return os.Getenv(name) != "" }) {
 		return nil, usagef("no credential: set one of the variables %s", strings.Join(names, ", "))
 	}
-	return palette.NewClient(palette.WithEnv(), palette.WithUserAgent("palette-keys/"+version()))
-}
-
-// report writes an error to standard error: as text, or as JSON in Palette's own form.
-func report(err error, asJSON bool) {
-	if !asJSON {
-		notef("palette-keys: %s", escape(err.Error(), "\n"))
-		return
-	}
-	doc := map[string]any{"message": err.Error()}
-	if apiErr, ok := errors.AsType[*palette.APIError](err); ok {
-		doc["code"], doc["status"], doc["ref"] = apiErr.Code, apiErr.StatusCode, apiErr.Ref
-	}
-	fmt.Fprint(os.Stderr, toJSON(doc))
+	return palette.NewClient(palette.WithEnv(), palette.WithUserAgent("palette-keys/"+version.Version),
+		palette.WithLogger(slog.New(&retryNotices{Handler: slog.DiscardHandler})))
 }
 
 //go:embed help.txt
@@ -143,21 +165,30 @@ func manual(title string) string {
 	return text
 }
 
-func help(_ context.Context, in *invocation) error {
-	title := append(in.args, "palette-keys")[0]
-	if text := manual(title); text != "" {
-		return writeResult(text)
+type helpCommand struct{ title string }
+
+func (*helpCommand) declare(*flag.FlagSet) {}
+
+func (c *helpCommand) check(args, _ []string) error {
+	c.title = append(args, "palette-keys")[0]
+	if len(args) > 0 && manual(c.title) == "" {
+		return fmt.Errorf("unknown command %q", c.title)
 	}
-	return usagef("unknown command %q: see palette-keys help", title)
+	return checkArgs(args, 0, 1)
 }
 
-func printVersion(context.Context, *invocation) error {
-	return writeResult("palette-keys " + version() + "\n")
+func (c *helpCommand) run(context.Context, *palette.Client) error {
+	out.result(manual(c.title))
+	return nil
 }
 
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "devel"
+type versionCommand struct{}
+
+func (*versionCommand) declare(*flag.FlagSet) {}
+
+func (*versionCommand) check(args, _ []string) error { return checkArgs(args, 0, 0) }
+
+func (*versionCommand) run(context.Context, *palette.Client) error {
+	out.result("palette-keys " + version.Version + "\n")
+	return nil
 }

@@ -1,52 +1,92 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os/exec"
-	"strings"
+	"time"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 	"github.com/seed-804bd3b7/palette-apikeys-go/rotation"
 )
 
-// rotate replaces a key with package rotation.
-func rotate(ctx context.Context, in *invocation) error {
-	if err := checkRotate(in); err != nil {
-		return err
+type rotateCommand struct {
+	uid, name, user string
+	policy          rotation.Policy
+	dryRun, json    bool
+	out, load       string
+	save            []string
+}
+
+func (c *rotateCommand) declare(flags *flag.FlagSet) {
+	flags.StringVar(&c.name, "name", "", "")
+	uidVar(flags, &c.user, "user")
+	durationVar(flags, &c.policy.Overlap, "overlap", 10*time.Minute)
+	durationVar(flags, &c.policy.RenewBefore, "renew-before", 0)
+	durationVar(flags, &c.policy.Validity, "valid-for", 0)
+	flags.BoolVar(&c.dryRun, "dry-run", false, "")
+	flags.BoolVar(&c.json, "json", false, "")
+	flags.StringVar(&c.out, "out", "", "")
+	flags.StringVar(&c.load, "load", "", "")
+}
+
+func (c *rotateCommand) check(args, program []string) error {
+	c.uid, c.save = append(args, "")[0], program
+	switch {
+	case c.name != "" && len(args) > 0:
+		return errors.New("either a UID or -name is required, not both")
+	case c.name == "" && len(args) == 0:
+		return errors.New("a UID or -name is required")
+	case c.user != "" && c.name == "":
+		return errors.New("-user requires -name")
 	}
-	store := rotation.FileStore(in.out)
-	if in.program != nil {
-		store = &commandStore{save: in.program, load: in.load}
+	return errors.Join(checkArgs(args, 0, 1), c.checkStore())
+}
+
+// checkStore checks that the flags name one store.
+func (c *rotateCommand) checkStore() error {
+	switch {
+	case c.out == "-":
+		return errors.New("-out must be a file: a key on standard output cannot be read again")
+	case c.out != "" && (c.load != "" || c.save != nil):
+		return errors.New("either -out or -load with -- COMMAND is required, not both")
+	case c.out != "":
+		return nil
+	case c.load == "" && c.save == nil:
+		return errors.New("-out, or -load with -- COMMAND, is required")
+	case c.load == "":
+		return errors.New("-load is required: without it, nobody knows which key is saved")
+	case len(c.save) == 0:
+		return errors.New("-- COMMAND, which saves the key, is required")
 	}
-	uid := strings.Join(in.args, "")
-	if in.name != "" {
-		key, err := rotation.Find(ctx, in.client, in.name, in.user)
+	_, err := exec.LookPath(c.save[0])
+	return err
+}
+
+func (c *rotateCommand) store() rotation.Store {
+	if c.out != "" {
+		return rotation.FileStore(c.out)
+	}
+	return &commandStore{load: c.load, save: c.save}
+}
+
+// run replaces a key with package rotation.
+func (c *rotateCommand) run(ctx context.Context, client *palette.Client) error {
+	uid := c.uid
+	if c.name != "" {
+		key, err := rotation.Find(ctx, client, c.name, c.user)
 		if err != nil {
 			return err
 		}
 		uid = key.Metadata.UID
 	}
-	result, err := rotation.Rotate(ctx, in.client, uid, store, in.policy)
+	result, err := rotation.Rotate(ctx, client, uid, c.store(), c.policy)
 	if err != nil {
 		return err
 	}
-	return writeResult(describe(result))
-}
-
-func checkRotate(in *invocation) error {
-	switch {
-	case (len(in.args) == 1) == (in.name != ""), in.user != "" && in.name == "":
-		return usagef("rotate: either a uid or -name is required, and -user needs -name")
-	case (in.out != "") == (in.program != nil), in.load != "" && in.program == nil:
-		return usagef("rotate: either -out or -- COMMAND is required, and -load needs -- COMMAND")
-	case in.program != nil:
-		if _, err := exec.LookPath(in.program[0]); err != nil {
-			return usagef("rotate: %w", err)
-		}
-	}
+	out.result(describe(result))
 	return nil
 }
 
@@ -61,34 +101,4 @@ func describe(r rotation.Result) string {
 		return fmt.Sprintf("not rotated: the key %s was replaced by the key %s before\n", r.OldUID, escape(r.NewUID, ""))
 	}
 	return fmt.Sprintf("not due: the key %s expires: %s\n", r.OldUID, utc(r.OldExpiry))
-}
-
-// commandStore is a store that runs the user's commands.
-type commandStore struct {
-	save []string
-	load string // for the shell; "" if there is none
-}
-
-// Load returns what the load command prints. Without one, it is not known what is saved.
-func (s *commandStore) Load(ctx context.Context) (palette.Secret, error) {
-	if s.load == "" {
-		return palette.Secret{}, errors.ErrUnsupported
-	}
-	var stdout bytes.Buffer
-	cmd := newProgram(ctx, []string{"sh", "-c", s.load})
-	cmd.Stdout = &stdout
-	if err := cmd.Run(); err != nil {
-		return palette.Secret{}, fmt.Errorf("load command: %w", err)
-	}
-	return palette.NewSecret(strings.TrimSpace(stdout.String())), nil
-}
-
-// Save gives the key to the save command, on standard input.
-func (s *commandStore) Save(ctx context.Context, key palette.Secret) error {
-	cmd := newProgram(ctx, s.save)
-	cmd.Stdin = strings.NewReader(key.Reveal())
-	if err := cmd.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
-		return fmt.Errorf("save command: %w", err)
-	}
-	return nil
 }

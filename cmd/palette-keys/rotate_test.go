@@ -2,8 +2,8 @@ package main
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -155,7 +155,7 @@ func TestInterruptedRotateIsFinishedByTheNextRun(t *testing.T) {
 	tool := start(t, newTool(t, env, "rotate", "-name", "ci", "--", "sh", "-c", "echo saving >&2; exec sleep 600"))
 	tool.waitFor(t, "saving")
 
-	output, code := tool.interrupt(t, os.Interrupt)
+	output, code := tool.signal(t, syscall.SIGTERM)
 	left := server.Keys()
 	second := runTool(t, env, "rotate", "-name", "ci", "-out", file, "-overlap", "0")
 

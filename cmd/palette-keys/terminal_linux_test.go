@@ -3,11 +3,13 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"unsafe"
 
+	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -27,6 +29,27 @@ func openTerminal(t *testing.T) (user, terminal *os.File) {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = terminal.Close() })
 	return user, terminal
+}
+
+func TestAClosedTerminalDoesNotCutOffACreate(t *testing.T) {
+	t.Parallel()
+	server := palettetest.Start(t)
+	env, created, release := delayCreate(t, server)
+	file := filepath.Join(t.TempDir(), "ci.key")
+	user, terminal := openTerminal(t)
+	cmd := newTool(t, env, "create", "-name", "ci", "-out", file)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	require.NoError(t, cmd.Start())
+	<-created
+
+	require.NoError(t, terminal.Close())
+	require.NoError(t, user.Close())
+	close(release)
+	err := cmd.Wait()
+
+	require.NoError(t, err)
+	requireWorks(t, server, readFile(t, file))
 }
 
 func TestOffboardAsksOnATerminal(t *testing.T) {

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	palette "github.com/seed-804bd3b7/palette-apikeys-go"
+)
+
+type createCommand struct {
+	name, description, user, out string
+	expires                      time.Time
+	json                         bool
+}
+
+func (c *createCommand) declare(flags *flag.FlagSet) {
+	flags.StringVar(&c.name, "name", "", "")
+	flags.StringVar(&c.description, "description", "", "")
+	flags.StringVar(&c.out, "out", "-", "")
+	flags.BoolVar(&c.json, "json", false, "")
+	uidVar(flags, &c.user, "user")
+	expiryVar(flags, &c.expires, "expires")
+}
+
+func (c *createCommand) check(args, _ []string) error {
+	switch {
+	case c.name == "" && len(args) > 0:
+		return fmt.Errorf("-name is required: use -name %q", args[0])
+	case c.name == "":
+		return errors.New("-name is required")
+	case c.out == "":
+		return errors.New("-out is empty")
+	}
+	return checkArgs(args, 0, 0)
+}
+
+// run creates a key and saves its value. It opens the target before there is a key.
+func (c *createCommand) run(ctx context.Context, client *palette.Client) error {
+	target, err := c.target()
+	if err != nil {
+		return usagef("create: no key was created: %w", err)
+	}
+	ctx, cancel := withGrace(ctx)
+	defer cancel()
+	created, err := client.APIKeys.Create(ctx, c.request())
+	if err != nil {
+		target.discard()
+		return err
+	}
+	if err := target.save(ctx, c.document(created)); err != nil {
+		target.discard()
+		return c.deleteLost(ctx, client, created.UID, err)
+	}
+	if !c.json {
+		out.note("created the key with the uid " + created.UID)
+	}
+	return nil
+}
+
+func (c *createCommand) request() palette.CreateAPIKeyRequest {
+	req := palette.CreateAPIKeyRequest{
+		Metadata: palette.ObjectMetaInput{Name: c.name},
+		Spec:     palette.APIKeyCreateSpec{Expiry: c.expires, UserUID: c.user},
+	}
+	if c.description != "" {
+		req.Metadata.Annotations = map[string]string{palette.AnnotationDescription: c.description}
+	}
+	return req
+}
+
+// document returns the value of the key alone, or JSON.
+func (c *createCommand) document(created *palette.CreateAPIKeyResponse) string {
+	if !c.json {
+		return created.APIKey.Reveal() + "\n"
+	}
+	doc := map[string]any{"apiKey": created.APIKey.Reveal(), "uid": created.UID, "name": c.name}
+	if !c.expires.IsZero() {
+		doc["expiry"] = c.expires.UTC().Truncate(time.Millisecond)
+	}
+	return toJSON(doc)
+}
+
+// deleteLost deletes a key whose value could not be saved.
+func (c *createCommand) deleteLost(ctx context.Context, client *palette.Client, uid string, err error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	if deleteErr := client.APIKeys.Delete(ctx, uid); deleteErr != nil {
+		return fmt.Errorf("create: save the key: %w\ndelete the key %s, its value is lost: %w", err, uid, deleteErr)
+	}
+	return fmt.Errorf("create: save the key: %w; the key was deleted", err)
+}
+
+// target is where create saves a key. It is open before there is a key.
+type target interface {
+	save(ctx context.Context, document string) error
+	discard() // nothing is saved
+}
+
+func (c *createCommand) target() (target, error) {
+	if c.out != "-" {
+		file, err := os.OpenFile(c.out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		return newFile{file}, err
+	}
+	if stdoutIsClosed() {
+		return nil, errors.New("there is no standard output")
+	}
+	return standardOutput{}, nil
+}
+
+type standardOutput struct{}
+
+func (standardOutput) save(_ context.Context, document string) error {
+	_, err := os.Stdout.WriteString(document)
+	return err
+}
+
+func (standardOutput) discard() {}
+
+type newFile struct{ *os.File }
+
+func (f newFile) save(_ context.Context, document string) error {
+	_, err := f.WriteString(document)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+func (f newFile) discard() {
+	_ = f.Close()
+	_ = os.Remove(f.Name())
+}
