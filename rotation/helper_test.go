@@ -211,9 +211,5 @@ func (s *scene) requireClean(overlap time.Duration) {
 
 // rotate is a program that rotates the key "ci".
 func (s *scene) rotate(client *palette.Client, policy rotation.Policy) (rotation.Result, error) {
-	key, err := rotation.Find(s.t.Context(), client, "ci", anna)
-	if err != nil {
-		return rotation.Result{}, err
-	}
-	return rotation.Rotate(s.t.Context(), client, key.Metadata.UID, s, policy)
+	return rotation.Rotate(s.t.Context(), client, rotation.Key{Name: "ci", UserUID: anna}, s, policy)
 }

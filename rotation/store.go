@@ -11,13 +11,13 @@ import (
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 )
 
-// Store holds the key: a file, a secret manager. Its errors must not contain keys.
+// Store keeps the key in use: a file, a secret manager. Each key needs a store of its own.
+// The errors of a store must not contain keys.
 type Store interface {
-	// Load returns the key that was saved last, and the zero Secret only if there is none.
-	// A write-only store returns [errors.ErrUnsupported]; Rotate then does not check it.
+	// Load returns the stored key. It returns the zero Secret only if there is none.
 	Load(ctx context.Context) (palette.Secret, error)
-	// Save stores the key. It returns nil only if the key survives a crash. To test the
-	// store after an interrupted run, Rotate also saves the stored key once more.
+	// Save stores the key. It returns nil only if the key survives a crash. If it returns an
+	// error, the key may be stored or not, now or later.
 	Save(ctx context.Context, key palette.Secret) error
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
+	"github.com/seed-804bd3b7/palette-apikeys-go/rotation"
 )
 
 type auditCommand struct {
@@ -102,9 +103,10 @@ func (c *auditCommand) run(ctx context.Context, client *palette.Client) error {
 // inspect returns the findings of a key.
 func (c *auditCommand) inspect(key palette.APIKey, keys []palette.APIKey) []string {
 	now := time.Now()
+	planned := rotation.Replaced(key, keys) // its end
 	findings := map[string]bool{
-		"expiring": !key.Expired(now) && key.Expired(now.Add(c.within)),
-		"expired":  key.Expired(now),
+		"expiring": !planned && !key.Expired(now) && key.Expired(now.Add(c.within)),
+		"expired":  !planned && key.Expired(now),
 		"noexpiry": key.Spec.Expiry.IsZero(),
 		"inactive": !key.Status.IsActive,
 		"unlisted": c.owners != nil && !c.owners[key.Spec.User.UID],
@@ -152,6 +154,9 @@ var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 func metrics(keys []palette.APIKey) string {
 	var expirations, states strings.Builder
 	for _, key := range keys {
+		if rotation.Replaced(key, keys) {
+			continue
+		}
 		var labels []any
 		for _, value := range []string{key.Metadata.UID, key.Metadata.Name, key.Spec.User.UID} {
 			labels = append(labels, labelEscapes.Replace(escape(value, "\n")))

@@ -257,6 +257,24 @@ func TestFailedAuditKeepsTheFile(t *testing.T) {
 	assert.Equal(t, "old", readFile(t, file))
 }
 
+func TestAuditKnowsWhatARotationHasReplaced(t *testing.T) {
+	t.Parallel()
+	server, file, env := newRotation(t)
+	rotated := runTool(t, env, "rotate", "-name", "ci", "-valid-for", "90d", "-overlap", "1h", "-out", file)
+	require.Zero(t, rotated.code, rotated.stderr)
+	marks := server.Keys()[0].Annotations
+	server.AddKey(palettetest.Key{
+		UID: "rogue", Name: "rogue", UserUID: bob, Active: true, Expiry: time.Now().Add(time.Hour), Annotations: marks,
+	})
+	staff := writeFile(t, alice)
+
+	assert.Equal(t, map[string][]string{"rogue": {"expiring"}}, findings(t, server), "anybody can write the mark")
+	assert.Equal(t, []string{"unlisted"}, findings(t, server, "-owners", staff)["old"])
+	metrics := runTool(t, env, "audit", "-prometheus")
+	assert.NotContains(t, metrics.stdout, `uid="old"`)
+	assert.Contains(t, metrics.stdout, `uid="rogue"`)
+}
+
 func TestAuditWithoutKeys(t *testing.T) {
 	t.Parallel()
 	env := startServe(t)

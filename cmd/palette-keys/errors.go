@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
+	"github.com/seed-804bd3b7/palette-apikeys-go/rotation"
 )
 
 // usageError is an error of the command line or the configuration.
@@ -26,11 +27,12 @@ func (e interruptedError) Error() string { return "interrupted: " + e.error.Erro
 
 func (e interruptedError) Unwrap() error { return e.error }
 
-// kinds are the classes of the SDK as an error in JSON names them. help.txt lists them all.
+// kinds are the names of classes in JSON. help.txt lists them all.
 var kinds = []struct {
 	class error
 	name  string
 }{
+	{rotation.ErrReverted, "reverted"},
 	{palette.ErrUnauthorized, "unauthorized"},
 	{palette.ErrForbidden, "forbidden"},
 	{palette.ErrNotFound, "not_found"},

@@ -146,13 +146,13 @@ func parse(name string, c command, line []string) (args, program []string, err e
 var secretVariables = []string{"PALETTE_API_KEY", "SPECTROCLOUD_APIKEY", "PALETTE_AUTH_TOKEN"}
 
 // newClient returns a client that is configured by the environment.
-func newClient() (*palette.Client, error) {
+func newClient(opts ...palette.Option) (*palette.Client, error) {
 	names := append(slices.Clone(secretVariables), "PALETTE_API_KEY_FILE")
 	if !slices.ContainsFunc(names, func(name string) bool { return os.Getenv(name) != "" }) {
 		return nil, usagef("no credential: set one of the variables %s", strings.Join(names, ", "))
 	}
-	return palette.NewClient(palette.WithEnv(), palette.WithUserAgent("palette-keys/"+version.Version),
-		palette.WithLogger(slog.New(&retryNotices{Handler: slog.DiscardHandler})))
+	return palette.NewClient(append(opts, palette.WithEnv(), palette.WithUserAgent("palette-keys/"+version.Version),
+		palette.WithLogger(slog.New(&retryNotices{Handler: slog.DiscardHandler})))...)
 }
 
 //go:embed help.txt

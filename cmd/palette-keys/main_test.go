@@ -189,7 +189,7 @@ func TestHelpDescribesEveryExitCodeAndKind(t *testing.T) {
 	assert.Equal(t, []string{"1", "2", "3", "130"}, codes)
 	assert.Equal(t, codes, described)
 	for _, kind := range kinds {
-		assert.Regexp(t, `[ ,]`+kind.name+`,`, manual("palette-keys"))
+		assert.Regexp(t, `[ ,]`+kind.name+`[ ,]`, manual("palette-keys"))
 	}
 }
 

@@ -5,7 +5,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"net/http"
 	"os/exec"
+	"slices"
+	"strings"
 	"time"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
@@ -74,31 +78,89 @@ func (c *rotateCommand) store() rotation.Store {
 
 // run replaces a key with package rotation.
 func (c *rotateCommand) run(ctx context.Context, client *palette.Client) error {
-	uid := c.uid
-	if c.name != "" {
-		key, err := rotation.Find(ctx, client, c.name, c.user)
-		if err != nil {
-			return err
-		}
-		uid = key.Metadata.UID
+	key := rotation.Key{Name: c.name, UserUID: c.user, UID: c.uid}
+	if c.dryRun {
+		return c.preview(ctx, client, key)
 	}
-	result, err := rotation.Rotate(ctx, client, uid, c.store(), c.policy)
-	if err != nil {
+	result, err := rotation.Rotate(ctx, client, key, c.store(), c.policy)
+	if err != nil && !result.Rotated {
 		return err
 	}
-	out.result(describe(result))
-	return nil
+	doc := map[string]any{"rotated": result.Rotated, "oldUid": result.OldUID, "newUid": result.NewUID}
+	c.write(describe(result), doc, result.OldExpiry)
+	return err // after a rotation, it says what needs attention
+}
+
+func (c *rotateCommand) write(text string, doc map[string]any, oldExpiry time.Time) {
+	if !c.json {
+		out.result(text + "\n")
+		return
+	}
+	if !oldExpiry.IsZero() {
+		doc["oldExpiry"] = oldExpiry.UTC()
+	}
+	out.result(toJSON(doc))
 }
 
 func describe(r rotation.Result) string {
 	switch {
 	case r.Rotated && r.OldExpiry.IsZero():
-		return fmt.Sprintf("rotated: the new key %s is saved, the old key %s was deleted\n", r.NewUID, r.OldUID)
+		return fmt.Sprintf("rotated: the new key %s is saved, the old key %s was deleted", r.NewUID, r.OldUID)
 	case r.Rotated:
-		return fmt.Sprintf("rotated: the new key %s is saved, the old key %s works until %s\n",
-			r.NewUID, r.OldUID, utc(r.OldExpiry))
-	case r.NewUID != "": // from an annotation, which anybody may have written
-		return fmt.Sprintf("not rotated: the key %s was replaced by the key %s before\n", r.OldUID, escape(r.NewUID, ""))
+		return fmt.Sprintf("rotated: the new key %s is saved, the old key %s works until %s", r.NewUID, r.OldUID, utc(r.OldExpiry))
 	}
-	return fmt.Sprintf("not due: the key %s expires: %s\n", r.OldUID, utc(r.OldExpiry))
+	return fmt.Sprintf("not due: the key %s expires: %s", r.OldUID, utc(r.OldExpiry))
+}
+
+// preview says what a run would do. It lets rotation run with a client that changes nothing.
+func (c *rotateCommand) preview(ctx context.Context, client *palette.Client, key rotation.Key) error {
+	old, err := rotation.Find(ctx, client, key, c.store())
+	if err != nil {
+		return err
+	}
+	changes := &refusedChanges{}
+	client, err = newClient(palette.WithTransportWrapper(changes.wrap))
+	if err != nil {
+		return err
+	}
+	_, err = rotation.Rotate(ctx, client, key, c.store(), c.policy)
+	if err != nil && len(changes.methods) == 0 {
+		return err
+	}
+	text := fmt.Sprintf("the key %s, which expires: %s", old.Metadata.UID, utc(old.Spec.Expiry))
+	switch {
+	case slices.Contains(changes.methods, http.MethodPost):
+		text = "would rotate: " + text
+	case len(changes.methods) > 0:
+		text = "would finish an interrupted rotation and keep: " + text
+	default:
+		text = "not due: " + text
+	}
+	doc := map[string]any{"wouldRotate": len(changes.methods) > 0, "oldUid": old.Metadata.UID}
+	c.write(text, doc, old.Spec.Expiry)
+	return nil
+}
+
+// refusedChanges is middleware that refuses all requests that would change something, and
+// records their methods.
+type refusedChanges struct {
+	base    http.RoundTripper
+	methods []string
+}
+
+func (c *refusedChanges) wrap(base http.RoundTripper) http.RoundTripper {
+	c.base = base
+	return c
+}
+
+func (c *refusedChanges) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Method == http.MethodGet {
+		return c.base.RoundTrip(req)
+	}
+	c.methods = append(c.methods, req.Method)
+	return &http.Response{
+		StatusCode: http.StatusForbidden, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: req,
+		Header: http.Header{"Content-Type": {"application/json"}},
+		Body:   io.NopCloser(strings.NewReader(`{"code":"DryRun","message":"nothing is changed"}`)),
+	}, nil
 }
