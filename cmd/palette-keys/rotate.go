@@ -21,7 +21,9 @@ type rotateCommand struct {
 	policy          rotation.Policy
 	dryRun, json    bool
 	out, load       string
+	secret          string // of Kubernetes
 	save            []string
+	store           rotation.Store
 }
 
 func (c *rotateCommand) declare(flags *flag.FlagSet) {
@@ -34,6 +36,7 @@ func (c *rotateCommand) declare(flags *flag.FlagSet) {
 	flags.BoolVar(&c.json, "json", false, "")
 	flags.StringVar(&c.out, "out", "", "")
 	flags.StringVar(&c.load, "load", "", "")
+	flags.StringVar(&c.secret, "kubernetes-secret", "", "")
 }
 
 func (c *rotateCommand) check(args, program []string) error {
@@ -49,31 +52,30 @@ func (c *rotateCommand) check(args, program []string) error {
 	return errors.Join(checkArgs(args, 0, 1), c.checkStore())
 }
 
-// checkStore checks that the flags name one store.
-func (c *rotateCommand) checkStore() error {
+// checkStore finds the store. The flags must name exactly one.
+func (c *rotateCommand) checkStore() (err error) {
+	command := c.load != "" || c.save != nil
 	switch {
 	case c.out == "-":
 		return errors.New("-out must be a file: a key on standard output cannot be read again")
-	case c.out != "" && (c.load != "" || c.save != nil):
-		return errors.New("either -out or -load with -- COMMAND is required, not both")
+	case c.out != "" && c.secret != "", c.out != "" && command, c.secret != "" && command:
+		return errors.New("only one of -out, -kubernetes-secret, and -load with -- COMMAND is possible")
 	case c.out != "":
+		c.store = rotation.FileStore(c.out)
 		return nil
-	case c.load == "" && c.save == nil:
-		return errors.New("-out, or -load with -- COMMAND, is required")
+	case c.secret != "":
+		c.store, err = newSecretStore(c.secret)
+		return err
+	case !command:
+		return errors.New("-out, -kubernetes-secret, or -load with -- COMMAND, is required")
 	case c.load == "":
 		return errors.New("-load is required: without it, nobody knows which key is saved")
 	case len(c.save) == 0:
 		return errors.New("-- COMMAND, which saves the key, is required")
 	}
-	_, err := exec.LookPath(c.save[0])
+	c.store = &commandStore{load: c.load, save: c.save}
+	_, err = exec.LookPath(c.save[0])
 	return err
-}
-
-func (c *rotateCommand) store() rotation.Store {
-	if c.out != "" {
-		return rotation.FileStore(c.out)
-	}
-	return &commandStore{load: c.load, save: c.save}
 }
 
 // run replaces a key with package rotation.
@@ -82,7 +84,7 @@ func (c *rotateCommand) run(ctx context.Context, client *palette.Client) error {
 	if c.dryRun {
 		return c.preview(ctx, client, key)
 	}
-	result, err := rotation.Rotate(ctx, client, key, c.store(), c.policy)
+	result, err := rotation.Rotate(ctx, client, key, c.store, c.policy)
 	if err != nil && !result.Rotated {
 		return err
 	}
@@ -114,7 +116,7 @@ func describe(r rotation.Result) string {
 
 // preview says what a run would do. It lets rotation run with a client that changes nothing.
 func (c *rotateCommand) preview(ctx context.Context, client *palette.Client, key rotation.Key) error {
-	old, err := rotation.Find(ctx, client, key, c.store())
+	old, err := rotation.Find(ctx, client, key, c.store)
 	if err != nil {
 		return err
 	}
@@ -123,7 +125,7 @@ func (c *rotateCommand) preview(ctx context.Context, client *palette.Client, key
 	if err != nil {
 		return err
 	}
-	_, err = rotation.Rotate(ctx, client, key, c.store(), c.policy)
+	_, err = rotation.Rotate(ctx, client, key, c.store, c.policy)
 	if err != nil && len(changes.methods) == 0 {
 		return err
 	}
