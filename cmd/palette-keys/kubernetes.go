@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
@@ -14,7 +13,10 @@ import (
 var serviceAccountFolder = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 // secretStore is a rotation.Store, and a target of create: a value in a Secret of Kubernetes.
-type secretStore struct{ secret *kube.Store }
+type secretStore struct {
+	name   string // of the flag
+	secret *kube.Store
+}
 
 // newSecretStore returns the store that -kubernetes-secret names.
 func newSecretStore(name string) (*secretStore, error) {
@@ -23,7 +25,7 @@ func newSecretStore(name string) (*secretStore, error) {
 		Host:   os.Getenv("KUBERNETES_SERVICE_HOST"), Port: os.Getenv("KUBERNETES_SERVICE_PORT"),
 	}
 	secret, err := kube.New(pod, name)
-	return &secretStore{secret}, err
+	return &secretStore{name, secret}, err
 }
 
 func (s *secretStore) Load(ctx context.Context) (palette.Secret, error) {
@@ -39,7 +41,7 @@ func (s *secretStore) Save(ctx context.Context, key palette.Secret) error {
 func (s *secretStore) open(ctx context.Context) error {
 	key, err := s.Load(ctx)
 	if err == nil && !key.IsZero() {
-		err = usageError{errors.New("the Secret has a value already: use rotate, or remove it")}
+		err = usagef("the Secret %s has a value already: use rotate, or remove the value", s.name)
 	}
 	return err
 }

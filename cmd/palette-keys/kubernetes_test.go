@@ -455,7 +455,7 @@ func TestCreateDoesNotReplaceAValue(t *testing.T) {
 	got := c.run(t, "create", "-name", "new", "-kubernetes-secret", "palette")
 
 	assert.Equal(t, result{
-		stderr: "palette-keys: create: no key was created: the Secret has a value already: use rotate, or remove it\n", code: 2,
+		stderr: "palette-keys: create: no key was created: the Secret palette has a value already: use rotate, or remove the value\n", code: 2,
 	}, got)
 	assert.Equal(t, c.old, c.Value("apiKey"))
 	assert.Len(t, c.palette.Keys(), 1)
