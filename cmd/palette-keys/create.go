@@ -9,18 +9,20 @@ import (
 	"time"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
+	"github.com/seed-804bd3b7/palette-apikeys-go/internal/kube"
 )
 
 type createCommand struct {
-	name, description, user, out string
-	expires                      time.Time
-	json                         bool
+	name, description, user, out, secret string
+	expires                              time.Time
+	json                                 bool
 }
 
 func (c *createCommand) declare(flags *flag.FlagSet) {
 	flags.StringVar(&c.name, "name", "", "")
 	flags.StringVar(&c.description, "description", "", "")
 	flags.StringVar(&c.out, "out", "-", "")
+	flags.StringVar(&c.secret, "kubernetes-secret", "", "")
 	flags.BoolVar(&c.json, "json", false, "")
 	uidVar(flags, &c.user, "user")
 	expiryVar(flags, &c.expires, "expires")
@@ -34,15 +36,17 @@ func (c *createCommand) check(in *invocation) error {
 		return errors.New("-name is required")
 	case c.out == "":
 		return errors.New("-out is empty")
+	case c.out != "-" && c.secret != "":
+		return errors.New("either -out or -kubernetes-secret, not both")
 	}
 	return nil
 }
 
 // run creates a key and saves its value. It opens the target before there is a key.
 func (c *createCommand) run(ctx context.Context, in *invocation) error {
-	target, err := c.target()
+	target, err := c.target(ctx)
 	if err != nil {
-		return usagef("create: no key was created: %w", err)
+		return fmt.Errorf("create: no key was created: %w", err)
 	}
 	ctx, cancel := withGrace(ctx)
 	defer cancel()
@@ -51,12 +55,17 @@ func (c *createCommand) run(ctx context.Context, in *invocation) error {
 		target.discard()
 		return err
 	}
-	if err := target.save(ctx, c.document(created)); err != nil {
+	err = target.save(ctx, created.APIKey, c.document(created))
+	switch {
+	case errors.Is(err, kube.ErrOutcomeUnknown): // somebody may use it
+		return fmt.Errorf("create: save the key %s: %w; if the Secret does not have a value, delete the key", created.UID, err)
+	case err != nil:
 		target.discard()
 		return deleteLost(ctx, in.client, created.UID, err)
-	}
-	if !c.json {
+	case !c.json:
 		out.note("created the key with the uid " + created.UID)
+	case c.secret != "":
+		out.result(toJSON(c.fields(created)))
 	}
 	return nil
 }
@@ -77,11 +86,18 @@ func (c *createCommand) document(created *palette.CreateAPIKeyResponse) string {
 	if !c.json {
 		return created.APIKey.Reveal() + "\n"
 	}
-	doc := map[string]any{"apiKey": created.APIKey.Reveal(), "uid": created.UID, "name": c.name}
+	doc := c.fields(created)
+	doc["apiKey"] = created.APIKey.Reveal()
+	return toJSON(doc)
+}
+
+// fields returns what JSON says about the key, without its value.
+func (c *createCommand) fields(created *palette.CreateAPIKeyResponse) map[string]any {
+	doc := map[string]any{"uid": created.UID, "name": c.name}
 	if !c.expires.IsZero() {
 		doc["expiry"] = c.expires.UTC().Truncate(time.Millisecond)
 	}
-	return toJSON(doc)
+	return doc
 }
 
 // deleteLost deletes a key whose value could not be saved.
@@ -95,27 +111,48 @@ func deleteLost(ctx context.Context, client *palette.Client, uid string, err err
 }
 
 // target is where create saves a key. It is open before there is a key.
-type target struct {
-	save    func(ctx context.Context, document string) error
-	discard func() // nothing is saved
+type target interface {
+	save(ctx context.Context, key palette.Secret, document string) error
+	discard() // nothing is saved
 }
 
-func (c *createCommand) target() (target, error) {
+func (c *createCommand) target(ctx context.Context) (target, error) {
 	switch {
+	case c.secret != "":
+		store, err := newSecretStore(c.secret)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		return store, store.open(ctx)
 	case c.out != "-":
-		return newFile(c.out)
+		file, err := os.OpenFile(c.out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		return newFile{file}, nil
 	case stdoutIsClosed():
-		return target{}, errors.New("there is no standard output")
+		return nil, usageError{errors.New("there is no standard output")}
 	}
-	save := func(_ context.Context, document string) error { _, err := os.Stdout.WriteString(document); return err }
-	return target{save, func() {}}, nil
+	return standardOutput{}, nil
 }
 
-func newFile(path string) (target, error) {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	save := func(_ context.Context, document string) error {
-		_, err := file.WriteString(document)
-		return errors.Join(err, file.Sync(), file.Close())
-	}
-	return target{save, func() { _ = errors.Join(file.Close(), os.Remove(path)) }}, err
+type standardOutput struct{}
+
+func (standardOutput) save(_ context.Context, _ palette.Secret, document string) error {
+	_, err := os.Stdout.WriteString(document)
+	return err
+}
+
+func (standardOutput) discard() {}
+
+type newFile struct{ *os.File }
+
+func (f newFile) save(_ context.Context, _ palette.Secret, document string) error {
+	_, err := f.WriteString(document)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+func (f newFile) discard() {
+	_ = f.Close()
+	_ = os.Remove(f.Name())
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
+	"github.com/seed-804bd3b7/palette-apikeys-go/internal/kube"
 	"github.com/seed-804bd3b7/palette-apikeys-go/rotation"
 )
 
@@ -47,7 +48,7 @@ var kinds = []struct {
 // kindOf returns the class of an error. If a key may exist, that matters most.
 func kindOf(err error) string {
 	switch {
-	case errors.Is(err, palette.ErrOutcomeUnknown):
+	case errors.Is(err, palette.ErrOutcomeUnknown), errors.Is(err, kube.ErrOutcomeUnknown):
 		return "outcome_unknown"
 	case errors.As(err, new(interruptedError)):
 		return "interrupted"

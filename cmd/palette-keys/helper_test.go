@@ -40,7 +40,8 @@ func TestMain(m *testing.M) {
 		if runtime.GOOS == "windows" {
 			binary += ".exe"
 		}
-		if out, err := exec.CommandContext(context.Background(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		cmd := exec.CommandContext(context.Background(), "go", "build", "-ldflags", "-X main.serviceAccountFolder=serviceaccount", "-o", binary, ".")
+		if out, err := cmd.CombinedOutput(); err != nil {
 			panic(string(out))
 		}
 		return m.Run()

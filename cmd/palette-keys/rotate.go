@@ -17,10 +17,11 @@ import (
 )
 
 type rotateCommand struct {
-	name, user   string
-	policy       rotation.Policy
-	dryRun, json bool
-	out, load    string
+	name, user        string
+	policy            rotation.Policy
+	dryRun, json      bool
+	out, load, secret string // secret of Kubernetes
+	store             rotation.Store
 }
 
 func (c *rotateCommand) declare(flags *flag.FlagSet) {
@@ -33,6 +34,7 @@ func (c *rotateCommand) declare(flags *flag.FlagSet) {
 	flags.BoolVar(&c.json, "json", false, "")
 	flags.StringVar(&c.out, "out", "", "")
 	flags.StringVar(&c.load, "load", "", "")
+	flags.StringVar(&c.secret, "kubernetes-secret", "", "")
 }
 
 func (c *rotateCommand) check(in *invocation) error {
@@ -47,45 +49,42 @@ func (c *rotateCommand) check(in *invocation) error {
 	return c.checkStore(in.program)
 }
 
-// checkStore checks that the flags name one store.
-func (c *rotateCommand) checkStore(save []string) error {
+// checkStore finds the store. The flags must name exactly one.
+func (c *rotateCommand) checkStore(save []string) (err error) {
 	stores := 0
-	for _, given := range []bool{c.out != "", c.load != "" || save != nil} {
+	for _, given := range []bool{c.out != "", c.secret != "", c.load != "" || save != nil} {
 		if given {
 			stores++
 		}
 	}
 	switch {
 	case stores != 1:
-		return errors.New("either -out, or -load with -- COMMAND, is required")
+		return errors.New("one of -out, -kubernetes-secret, and -load with -- COMMAND is required")
 	case c.out == "-":
 		return errors.New("-out must be a file: a key on standard output cannot be read again")
 	case c.out != "":
+		c.store = rotation.FileStore(c.out)
 		return nil
+	case c.secret != "":
+		c.store, err = newSecretStore(c.secret)
+		return err
 	case c.load == "":
 		return errors.New("-load is required: without it, nobody knows which key is saved")
 	case len(save) == 0:
 		return errors.New("-- COMMAND, which saves the key, is required")
 	}
-	_, err := exec.LookPath(save[0])
+	c.store = &commandStore{load: c.load, save: save}
+	_, err = exec.LookPath(save[0])
 	return err
-}
-
-func (c *rotateCommand) store(save []string) rotation.Store {
-	if c.out != "" {
-		return rotation.FileStore(c.out)
-	}
-	return &commandStore{load: c.load, save: save}
 }
 
 // run replaces a key with package rotation.
 func (c *rotateCommand) run(ctx context.Context, in *invocation) error {
 	key := rotation.Key{Name: c.name, UserUID: c.user, UID: strings.Join(in.args, "")}
-	store := c.store(in.program)
 	if c.dryRun {
-		return c.preview(ctx, in.client, key, store)
+		return c.preview(ctx, in.client, key)
 	}
-	result, err := rotation.Rotate(ctx, in.client, key, store, c.policy)
+	result, err := rotation.Rotate(ctx, in.client, key, c.store, c.policy)
 	if err != nil && !result.Rotated {
 		return err
 	}
@@ -116,8 +115,8 @@ func describe(r rotation.Result) string {
 }
 
 // preview says what a run would do. It lets rotation run with a client that changes nothing.
-func (c *rotateCommand) preview(ctx context.Context, client *palette.Client, key rotation.Key, store rotation.Store) error {
-	old, err := rotation.Find(ctx, client, key, store)
+func (c *rotateCommand) preview(ctx context.Context, client *palette.Client, key rotation.Key) error {
+	old, err := rotation.Find(ctx, client, key, c.store)
 	if err != nil {
 		return err
 	}
@@ -126,7 +125,7 @@ func (c *rotateCommand) preview(ctx context.Context, client *palette.Client, key
 		return err
 	}
 	text := "not due"
-	_, err = rotation.Rotate(ctx, client, key, store, c.policy)
+	_, err = rotation.Rotate(ctx, client, key, c.store, c.policy)
 	switch {
 	case slices.Contains(changes.methods, http.MethodPost):
 		text = "would rotate"
