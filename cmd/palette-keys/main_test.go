@@ -260,6 +260,11 @@ echo "` + user + ` a user" >> staff.txt
 				cmd := newTool(t, nil, "serve", "-user", user, "--", "sh", "-c", script+changes.Replace(example))
 				cmd.Env = []string{"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH")}
 				cmd.Dir = t.TempDir()
+				if strings.Contains(example, "-kubernetes-secret") {
+					pod := newCluster(t)
+					pod.SetValue(t, "apiKey", "")
+					cmd.Dir, cmd.Env = pod.folder, append(cmd.Env, "KUBERNETES_SERVICE_HOST="+pod.Host, "KUBERNETES_SERVICE_PORT="+pod.Port)
+				}
 
 				got := finish(t, cmd)
 
