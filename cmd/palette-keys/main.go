@@ -168,7 +168,7 @@ func newClient(opts ...palette.Option) (*palette.Client, error) {
 		return nil, usagef("no credential: set one of the variables %s", strings.Join(names, ", "))
 	}
 	return palette.NewClient(append(opts, palette.WithEnv(), palette.WithUserAgent("palette-keys/"+version.Version),
-		palette.WithLogger(slog.New(&retryNotices{Handler: slog.DiscardHandler})))...)
+		palette.WithLogger(slog.New(&retryNotices{Handler: slog.DiscardHandler, note: out.note})))...)
 }
 
 //go:embed help.txt

@@ -61,6 +61,7 @@ func (o *output) message(text string, doc map[string]any) {
 // more. A shorter retry is nothing that cron should mail.
 type retryNotices struct {
 	slog.Handler
+	note    func(string)
 	started time.Time // when the call was started
 }
 
@@ -78,7 +79,7 @@ func (h *retryNotices) Handle(_ context.Context, r slog.Record) error {
 	}
 	wait, _ := attrs["wait"].(time.Duration)
 	if r.Level >= slog.LevelWarn && r.Time.Add(wait).Sub(h.started) >= time.Second {
-		out.note(text)
+		h.note(text)
 	}
 	return nil
 }
