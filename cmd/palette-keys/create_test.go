@@ -47,6 +47,7 @@ func TestCreateWithJSON(t *testing.T) {
 
 func TestCreateWritesAFile(t *testing.T) {
 	t.Parallel()
+	requireUnix(t)
 	server := palettetest.Start(t)
 	file := filepath.Join(t.TempDir(), "ci.key")
 

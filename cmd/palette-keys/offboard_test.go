@@ -137,7 +137,7 @@ func TestOffboardDoesNotReportWhatItHasNotDone(t *testing.T) {
 		}
 		deleteAll.Do(func() {
 			for _, uid := range []string{"a1", "a2"} {
-				request := httptest.NewRequest(http.MethodDelete, "/v1/apiKeys/"+uid, nil)
+				request := httptest.NewRequestWithContext(r.Context(), http.MethodDelete, "/v1/apiKeys/"+uid, nil)
 				request.Header.Set("ApiKey", server.APIKey)
 				server.ServeHTTP(httptest.NewRecorder(), request)
 			}

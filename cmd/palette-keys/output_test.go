@@ -38,7 +38,7 @@ func TestAShortRetryIsNotShown(t *testing.T) {
 		attempt, wait time.Duration
 		shown         bool
 	}{
-		"short":          {100 * time.Millisecond, 800 * time.Millisecond, false},
+		"short":          {100 * time.Millisecond, 300 * time.Millisecond, false},
 		"a long attempt": {30 * time.Second, 500 * time.Millisecond, true},
 		"a long wait":    {0, time.Second, true},
 	} {

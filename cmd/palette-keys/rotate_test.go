@@ -102,6 +102,7 @@ func TestTheSameRotateGoesOnWorking(t *testing.T) {
 
 func TestRotateGivesTheKeyToACommandOnStandardInput(t *testing.T) {
 	t.Parallel()
+	requireUnix(t)
 	server, _, env := newRotation(t)
 	saved := filepath.Join(t.TempDir(), "saved")
 	script := `cat > "$1.new" && mv "$1.new" "$1" && echo "args $#" && echo done >&2`
@@ -117,6 +118,7 @@ func TestRotateGivesTheKeyToACommandOnStandardInput(t *testing.T) {
 
 func TestRotateFailsIfACommandFails(t *testing.T) {
 	t.Parallel()
+	requireUnix(t)
 	for name, args := range map[string][]string{
 		"save command: exit status 7": {"-load", "echo", "--", "sh", "-c", "exit 7"},
 		"load command: exit status 8": {"-load", "exit 8", "--", "cat"},

@@ -70,8 +70,17 @@ func TestAReaderThatLeavesDoesNotStopTheWork(t *testing.T) {
 func TestAFullDiskFailsEveryResult(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{"list"}, {"list", "-json"}, {"get", "u1"}, {"update", "u1", "-name", "x"}, {"revoke", "u1"}, {"audit"}, {"audit", "-prometheus"},
-		{"offboard", alice, "-yes"}, {"version"}, {"help"}, {"list", "-h"},
+		{"list"},
+		{"list", "-json"},
+		{"get", "u1"},
+		{"update", "u1", "-name", "x"},
+		{"revoke", "u1"},
+		{"audit"},
+		{"audit", "-prometheus"},
+		{"offboard", alice, "-yes"},
+		{"version"},
+		{"help"},
+		{"list", "-h"},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			t.Parallel()

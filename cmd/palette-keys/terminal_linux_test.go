@@ -9,9 +9,10 @@ import (
 	"testing"
 	"unsafe"
 
-	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 )
 
 // openTerminal returns the two ends of a pseudoterminal.
