@@ -144,7 +144,10 @@ func (c *auditCommand) write(keys []palette.APIKey, found []audited) error {
 	if c.out == "-" {
 		return nil
 	}
-	return replaceFile(c.out, document)
+	if err := replaceFile(c.out, document); err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	return nil
 }
 
 // labelEscapes are all that the text format of Prometheus knows.

@@ -128,6 +128,23 @@ func TestCreateDeletesAKeyThatDoesNotFit(t *testing.T) {
 	assert.Empty(t, server.Keys())
 }
 
+func TestFilesThatDoNotFitAreNotReplaced(t *testing.T) {
+	t.Parallel()
+	server := palettetest.Start(t)
+	file, old := filepath.Join(t.TempDir(), "ci.key"), writeFile(t, "old")
+	env := append(environment(server), "FILE="+file, "OLD="+old)
+
+	created := runShell(t, env, `ulimit -f 0; exec "$TOOL" create -name ci -out "$FILE"`)
+	audited := runShell(t, env, `ulimit -f 0; exec "$TOOL" audit -prometheus -out "$OLD"`)
+
+	assert.Equal(t, []int{1, 1}, []int{created.code, audited.code})
+	assert.Contains(t, created.stderr, "file too large; the key was deleted")
+	assert.NoFileExists(t, file)
+	assert.Empty(t, server.Keys())
+	assert.Contains(t, audited.stderr, "palette-keys: audit: ")
+	assert.Equal(t, "old", readFile(t, old))
+}
+
 func TestCreateWithoutStandardOutputCreatesNoKey(t *testing.T) {
 	t.Parallel()
 	server := palettetest.Start(t)

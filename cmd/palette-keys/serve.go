@@ -105,7 +105,7 @@ func newServer(opts []palettetest.Option) (server *palettetest.Server, err error
 // writeCertificate writes the certificate for all users: those of other containers differ.
 func writeCertificate(folder string, pem []byte) (file string, err error) {
 	file, err = filepath.Abs(filepath.Join(folder, "palettetest-ca.pem"))
-	err = errors.Join(err, os.MkdirAll(folder, 0o755))           //nolint:gosec // it is no secret
+	err = errors.Join(err, os.MkdirAll(folder, 0o755))            //nolint:gosec // it is no secret
 	return file, errors.Join(err, os.WriteFile(file, pem, 0o644)) //nolint:gosec // it is no secret
 }
 

@@ -53,6 +53,25 @@ func TestAClosedTerminalDoesNotCutOffACreate(t *testing.T) {
 	requireWorks(t, server, readFile(t, file))
 }
 
+// The terminal sends the signal to both; the command must not get it twice.
+func TestCtrlCReachesTheCommandOfServeOnce(t *testing.T) {
+	t.Parallel()
+	user, terminal := openTerminal(t)
+	script := `n=0; trap 'n=$((n+1)); echo "signal $n"' INT; echo ready; for i in 1 2 3 4 5 6 7 8; do sleep 0.1; done; exit $((n+4))`
+	tool := newTool(t, nil, "serve", "--", "sh", "-c", script)
+	tool.Stdin = terminal
+	tool.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	server := start(t, tool)
+	server.waitFor(t, "ready")
+
+	_, err := user.WriteString("\x03")
+	require.NoError(t, err)
+	output, code := server.wait(t)
+
+	assert.Equal(t, "ready\nsignal 1\n", output)
+	assert.Equal(t, 5, code)
+}
+
 func TestOffboardAsksOnATerminal(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
