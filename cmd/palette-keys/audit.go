@@ -32,14 +32,14 @@ func (c *auditCommand) declare(flags *flag.FlagSet) {
 	flags.StringVar(&c.out, "out", "-", "")
 }
 
-func (c *auditCommand) check(args, _ []string) error {
+func (c *auditCommand) check(*invocation) error {
 	switch {
 	case c.json && c.prometheus:
 		return errors.New("-json and -prometheus cannot be combined")
 	case c.out == "":
 		return errors.New("-out is empty")
 	}
-	return checkArgs(args, 0, 0)
+	return nil
 }
 
 // findingNames are the findings of an audit, as -ignore names them.
@@ -79,8 +79,8 @@ type audited struct {
 }
 
 // run writes the keys with findings, or metrics of all keys.
-func (c *auditCommand) run(ctx context.Context, client *palette.Client) error {
-	keys, err := client.APIKeys.List(ctx)
+func (c *auditCommand) run(ctx context.Context, in *invocation) error {
+	keys, err := in.client.APIKeys.List(ctx)
 	if err != nil {
 		return err
 	}

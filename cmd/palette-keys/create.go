@@ -28,10 +28,10 @@ func (c *createCommand) declare(flags *flag.FlagSet) {
 	expiryVar(flags, &c.expires, "expires")
 }
 
-func (c *createCommand) check(args, _ []string) error {
+func (c *createCommand) check(in *invocation) error {
 	switch {
-	case c.name == "" && len(args) > 0:
-		return fmt.Errorf("-name is required: use -name %q", args[0])
+	case c.name == "" && len(in.args) > 0:
+		return fmt.Errorf("-name is required: use -name %q", in.args[0])
 	case c.name == "":
 		return errors.New("-name is required")
 	case c.out == "":
@@ -39,18 +39,18 @@ func (c *createCommand) check(args, _ []string) error {
 	case c.out != "-" && c.secret != "":
 		return errors.New("either -out or -kubernetes-secret, not both")
 	}
-	return checkArgs(args, 0, 0)
+	return nil
 }
 
 // run creates a key and saves its value. It opens the target before there is a key.
-func (c *createCommand) run(ctx context.Context, client *palette.Client) error {
+func (c *createCommand) run(ctx context.Context, in *invocation) error {
 	target, err := c.target(ctx)
 	if err != nil {
 		return fmt.Errorf("create: no key was created: %w", err)
 	}
 	ctx, cancel := withGrace(ctx)
 	defer cancel()
-	created, err := client.APIKeys.Create(ctx, c.request())
+	created, err := in.client.APIKeys.Create(ctx, c.request())
 	if err != nil {
 		target.discard()
 		return err
@@ -61,7 +61,7 @@ func (c *createCommand) run(ctx context.Context, client *palette.Client) error {
 		return fmt.Errorf("create: save the key %s: %w; if the Secret does not have a value, delete the key", created.UID, err)
 	case err != nil:
 		target.discard()
-		return c.deleteLost(ctx, client, created.UID, err)
+		return deleteLost(ctx, in.client, created.UID, err)
 	case !c.json:
 		out.note("created the key with the uid " + created.UID)
 	case c.secret != "":
@@ -101,7 +101,7 @@ func (c *createCommand) fields(created *palette.CreateAPIKeyResponse) map[string
 }
 
 // deleteLost deletes a key whose value could not be saved.
-func (c *createCommand) deleteLost(ctx context.Context, client *palette.Client, uid string, err error) error {
+func deleteLost(ctx context.Context, client *palette.Client, uid string, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	if deleteErr := client.APIKeys.Delete(ctx, uid); deleteErr != nil {

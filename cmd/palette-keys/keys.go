@@ -14,49 +14,30 @@ type listCommand struct{ json bool }
 
 func (c *listCommand) declare(flags *flag.FlagSet) { flags.BoolVar(&c.json, "json", false, "") }
 
-func (*listCommand) check(args, _ []string) error { return checkArgs(args, 0, 0) }
+func (*listCommand) check(*invocation) error { return nil }
 
-func (c *listCommand) run(ctx context.Context, client *palette.Client) error {
-	keys, err := client.APIKeys.List(ctx)
-	switch {
-	case err != nil:
+func (c *listCommand) run(ctx context.Context, in *invocation) error {
+	keys, err := in.client.APIKeys.List(ctx)
+	if err != nil {
 		return err
-	case c.json:
-		out.result(toJSON(map[string]any{"items": keys}))
-	default:
-		writeKeys(keys...)
 	}
+	writeKeys(c.json, map[string]any{"items": keys}, keys...)
 	return nil
 }
 
-type getCommand struct {
-	uid  string
-	json bool
-}
+type getCommand struct{ listCommand }
 
-func (c *getCommand) declare(flags *flag.FlagSet) { flags.BoolVar(&c.json, "json", false, "") }
-
-func (c *getCommand) check(args, _ []string) error {
-	c.uid = append(args, "")[0]
-	return checkArgs(args, 1, 1)
-}
-
-func (c *getCommand) run(ctx context.Context, client *palette.Client) error {
-	key, err := client.APIKeys.Get(ctx, c.uid)
-	switch {
-	case err != nil:
+func (c *getCommand) run(ctx context.Context, in *invocation) error {
+	key, err := in.client.APIKeys.Get(ctx, in.args[0])
+	if err != nil {
 		return err
-	case c.json:
-		out.result(toJSON(key))
-	default:
-		writeKeys(*key)
 	}
+	writeKeys(c.json, key, *key)
 	return nil
 }
 
-// updateCommand holds what is changed; nil is kept.
+// updateCommand holds what is changed; nil and the zero time are kept.
 type updateCommand struct {
-	uid               string
 	name, description *string
 	expires           time.Time
 }
@@ -67,38 +48,36 @@ func (c *updateCommand) declare(flags *flag.FlagSet) {
 	expiryVar(flags, &c.expires, "expires")
 }
 
-func (c *updateCommand) check(args, _ []string) error {
-	c.uid = append(args, "")[0]
-	switch err := checkArgs(args, 1, 1); {
-	case err != nil:
-		return err
+func (c *updateCommand) check(*invocation) error {
+	switch {
 	case c.name == nil && c.description == nil && c.expires.IsZero():
-		return errors.New("-name, -description or -expires is required")
+		return errors.New("a UID, and -name, -description or -expires are required")
 	case c.name != nil && *c.name == "":
 		return errors.New("-name is empty")
 	}
 	return nil
 }
 
-func (c *updateCommand) run(ctx context.Context, client *palette.Client) error {
-	before, err := client.APIKeys.Get(ctx, c.uid)
+func (c *updateCommand) run(ctx context.Context, in *invocation) error {
+	uid := in.args[0]
+	before, err := in.client.APIKeys.Get(ctx, uid)
 	if err != nil {
 		return err
 	}
 	req := c.request(*before)
-	if err := client.APIKeys.Update(ctx, c.uid, req); err != nil {
+	if err := in.client.APIKeys.Update(ctx, uid, req); err != nil {
 		return err
 	}
-	after, err := client.APIKeys.Get(ctx, c.uid) // a server can ignore the expiry, or activate the key
+	after, err := in.client.APIKeys.Get(ctx, uid) // a server can ignore the expiry, or activate the key
 	switch {
 	case err != nil:
 		return fmt.Errorf("update: the key was updated, but not read back: %w", err)
 	case after.Spec.Expiry.Sub(req.Spec.Expiry).Abs() >= time.Second:
 		return fmt.Errorf("update: the key expires: %s, although the update asked for: %s", utc(after.Spec.Expiry), utc(req.Spec.Expiry))
-	case after.Status.IsActive != before.Status.IsActive:
-		return fmt.Errorf("update: the key is now %s, but was %s", activeText(*after), activeText(*before))
+	case after.Status != before.Status:
+		return fmt.Errorf("update: the key is active: %t, but was: %t", after.Status.IsActive, before.Status.IsActive)
 	}
-	out.result("updated " + c.uid + "\n")
+	out.result("updated " + uid + "\n")
 	return nil
 }
 
@@ -116,40 +95,34 @@ func (c *updateCommand) request(key palette.APIKey) palette.UpdateAPIKeyRequest 
 	return req
 }
 
-func activeText(key palette.APIKey) string {
-	return map[bool]string{true: "active", false: "inactive"}[key.Status.IsActive]
+// change is what some commands do with each of their arguments.
+type change struct {
+	done string
+	do   func(*palette.APIKeysService, context.Context, string) error
 }
 
-// changeCommand is revoke, reactivate or delete.
-type changeCommand struct {
-	done   string // "revoked"
-	change func(*palette.APIKeysService, context.Context, string) error
-	uids   []string
-	absent bool // a key that does not exist is no error
-}
+var (
+	revoke     = change{"revoked", (*palette.APIKeysService).Revoke}
+	reactivate = change{"reactivated", (*palette.APIKeysService).Reactivate}
+	remove     = change{"deleted", (*palette.APIKeysService).Delete}
+)
 
-func (*changeCommand) declare(*flag.FlagSet) {}
-
-func (c *changeCommand) check(args, _ []string) error {
-	c.uids = args
-	return checkArgs(args, 1, len(args))
-}
-
-func (c *changeCommand) run(ctx context.Context, client *palette.Client) error {
-	_, err := c.changeAll(ctx, client, out.result)
+func (c change) run(ctx context.Context, in *invocation) error {
+	_, err := c.all(ctx, in.client, in.args, nil, out.result)
 	return err
 }
 
-// changeAll changes keys, one after the other, and returns how many. A key that fails does
-// not stop the others, unless they would fail as well.
-func (c *changeCommand) changeAll(ctx context.Context, client *palette.Client, progress func(string)) (changed int, err error) {
+// all changes keys, one after the other, and returns how many. A key that fails does not
+// stop the others, unless they would fail as well. accepted is a class of errors that are
+// none.
+func (c change) all(ctx context.Context, client *palette.Client, uids []string, accepted error, progress func(string)) (changed int, err error) {
 	var errs []error
-	for _, uid := range c.uids {
-		err := c.change(client.APIKeys, ctx, uid)
+	for _, uid := range uids {
+		err := c.do(client.APIKeys, ctx, uid)
 		if err == nil {
 			changed++
-			progress(fmt.Sprintf("%s %s (%d of %d)\n", c.done, uid, changed, len(c.uids)))
-		} else if !c.absent || !errors.Is(err, palette.ErrNotFound) {
+			progress(fmt.Sprintf("%s %s (%d of %d)\n", c.done, uid, changed, len(uids)))
+		} else if accepted == nil || !errors.Is(err, accepted) {
 			errs = append(errs, fmt.Errorf("%s: %w", uid, err))
 		}
 		if isFinal(ctx, err) {
@@ -157,7 +130,7 @@ func (c *changeCommand) changeAll(ctx context.Context, client *palette.Client, p
 		}
 	}
 	if len(errs) > 0 {
-		errs = append(errs, fmt.Errorf("%s %d of %d keys", c.done, changed, len(c.uids)))
+		errs = append(errs, fmt.Errorf("%s %d of %d keys", c.done, changed, len(uids)))
 	}
 	return changed, errors.Join(errs...)
 }

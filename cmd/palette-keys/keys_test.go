@@ -142,5 +142,5 @@ func TestUpdateFailsIfItActivatesAKey(t *testing.T) {
 
 	got := runTool(t, env, "update", "a", "-name", "cd")
 
-	assert.Equal(t, result{code: 1, stderr: "palette-keys: update: the key is now active, but was inactive\n"}, got)
+	assert.Equal(t, result{code: 1, stderr: "palette-keys: update: the key is active: true, but was: false\n"}, got)
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -23,30 +24,45 @@ import (
 // describes it.
 type command interface {
 	declare(flags *flag.FlagSet)
-	check(args, program []string) error                    // checks the command line, before there is a client
-	run(ctx context.Context, client *palette.Client) error // client is nil if the command is offline
+	check(in *invocation) error // checks the flags together, before there is a client
+	run(ctx context.Context, in *invocation) error
+}
+
+// invocation is a parsed command line.
+type invocation struct {
+	client  *palette.Client // nil if the command is offline
+	args    []string
+	program []string // after "--"; nil if there is no "--"
 }
 
 var commands = []struct {
-	name    string
-	command command
-	offline bool // needs no credential
-	program bool // "-- COMMAND ARGUMENT…" can follow
+	name             string
+	command          command
+	minArgs, maxArgs int
+	offline          bool // needs no credential
+	program          bool // "-- COMMAND ARGUMENT…" can follow
 }{
 	{name: "create", command: &createCommand{}},
 	{name: "list", command: &listCommand{}},
-	{name: "get", command: &getCommand{}},
-	{name: "update", command: &updateCommand{}},
-	{name: "revoke", command: &changeCommand{done: "revoked", change: (*palette.APIKeysService).Revoke}},
-	{name: "reactivate", command: &changeCommand{done: "reactivated", change: (*palette.APIKeysService).Reactivate}},
-	{name: "delete", command: &changeCommand{done: "deleted", change: (*palette.APIKeysService).Delete}},
+	{name: "get", command: &getCommand{}, minArgs: 1, maxArgs: 1},
+	{name: "update", command: &updateCommand{}, minArgs: 1, maxArgs: 1},
+	{name: "revoke", command: withoutFlags(revoke.run), minArgs: 1, maxArgs: math.MaxInt},
+	{name: "reactivate", command: withoutFlags(reactivate.run), minArgs: 1, maxArgs: math.MaxInt},
+	{name: "delete", command: withoutFlags(remove.run), minArgs: 1, maxArgs: math.MaxInt},
 	{name: "audit", command: &auditCommand{}},
-	{name: "rotate", command: &rotateCommand{}, program: true},
-	{name: "offboard", command: &offboardCommand{}},
+	{name: "rotate", command: &rotateCommand{}, maxArgs: 1, program: true},
+	{name: "offboard", command: &offboardCommand{}, minArgs: 1, maxArgs: 1},
 	{name: "serve", command: &serveCommand{}, offline: true, program: true},
-	{name: "version", command: &versionCommand{}, offline: true},
-	{name: "help", command: &helpCommand{}, offline: true},
+	{name: "version", command: withoutFlags(printVersion), offline: true},
+	{name: "help", command: withoutFlags(help), maxArgs: 1, offline: true},
 }
+
+// withoutFlags is a command without flags.
+type withoutFlags func(context.Context, *invocation) error
+
+func (withoutFlags) declare(*flag.FlagSet)                           {}
+func (withoutFlags) check(*invocation) error                         { return nil }
+func (f withoutFlags) run(ctx context.Context, in *invocation) error { return f(ctx, in) }
 
 // The exit codes.
 const codeFailure, codeUsage, codeFindings, codeInterrupted = 1, 2, 3, 130
@@ -82,12 +98,12 @@ func run(args []string) int {
 }
 
 // dispatch parses the command line and runs the command.
-func dispatch(ctx context.Context, args []string) error {
-	if len(args) == 0 {
+func dispatch(ctx context.Context, line []string) error {
+	if len(line) == 0 {
 		fmt.Fprint(os.Stderr, manual("palette-keys"))
 		return exitCode(codeUsage)
 	}
-	name := strings.TrimLeft(args[0], "-") // --help and --version as well
+	name := strings.TrimLeft(line[0], "-") // --help and --version as well
 	if name == "h" {
 		name = "help"
 	}
@@ -95,51 +111,51 @@ func dispatch(ctx context.Context, args []string) error {
 		if c.name != name {
 			continue
 		}
-		args, program, err := parse(name, c.command, args[1:])
+		in, err := parse(c.command, line[1:])
 		if !c.program {
-			args, program = append(args, program...), nil
+			in.args, in.program = append(in.args, in.program...), nil
 		}
-		if errors.Is(err, flag.ErrHelp) {
+		switch {
+		case errors.Is(err, flag.ErrHelp):
 			out.result(manual(name))
 			return nil
-		} else if err == nil {
-			err = c.command.check(args, program)
+		case err == nil:
+			err = cmp.Or(c.command.check(in), checkArgs(in.args, c.minArgs, c.maxArgs))
 		}
 		if err != nil {
 			return usagef("%s: %w: see palette-keys help %[1]s", name, err)
 		}
-		var client *palette.Client
 		if !c.offline {
-			if client, err = newClient(); err != nil {
+			if in.client, err = newClient(); err != nil {
 				return err
 			}
 		}
-		return c.command.run(ctx, client)
+		return c.command.run(ctx, in)
 	}
-	return usagef("unknown command %q: see palette-keys help", args[0])
+	return usagef("unknown command %q: see palette-keys help", line[0])
 }
 
 // parse parses what follows the name of a command. Flags can stand before or after the
-// arguments; program is what follows "--". After an error it goes on, because -json can
-// follow.
-func parse(name string, c command, line []string) (args, program []string, err error) {
-	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+// arguments. After an error it goes on, because -json can follow.
+func parse(c command, line []string) (in *invocation, err error) {
+	flags := flag.NewFlagSet("", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	c.declare(flags)
+	in = &invocation{}
 	if i := slices.Index(line, "--"); i >= 0 {
-		line, program = line[:i], line[i+1:]
+		line, in.program = line[:i], line[i+1:]
 	}
 	for len(line) > 0 {
 		flagErr := flags.Parse(line)
 		if line = flags.Args(); flagErr == nil && len(line) > 0 {
-			args, line = append(args, line[0]), line[1:]
+			in.args, line = append(in.args, line[0]), line[1:]
 		}
 		err = cmp.Or(err, flagErr)
 	}
 	if f := flags.Lookup("json"); f != nil {
 		out.json = f.Value.String() == "true"
 	}
-	return args, program, err
+	return in, err
 }
 
 // secretVariables are the variables whose value is a credential.
@@ -165,30 +181,16 @@ func manual(title string) string {
 	return text
 }
 
-type helpCommand struct{ title string }
-
-func (*helpCommand) declare(*flag.FlagSet) {}
-
-func (c *helpCommand) check(args, _ []string) error {
-	c.title = append(args, "palette-keys")[0]
-	if len(args) > 0 && manual(c.title) == "" {
-		return fmt.Errorf("unknown command %q", c.title)
+func help(_ context.Context, in *invocation) error {
+	text := manual(append(in.args, "palette-keys")[0])
+	if text == "" {
+		return usagef("unknown command %q: see palette-keys help", in.args[0])
 	}
-	return checkArgs(args, 0, 1)
-}
-
-func (c *helpCommand) run(context.Context, *palette.Client) error {
-	out.result(manual(c.title))
+	out.result(text)
 	return nil
 }
 
-type versionCommand struct{}
-
-func (*versionCommand) declare(*flag.FlagSet) {}
-
-func (*versionCommand) check(args, _ []string) error { return checkArgs(args, 0, 0) }
-
-func (*versionCommand) run(context.Context, *palette.Client) error {
+func printVersion(context.Context, *invocation) error {
 	out.result("palette-keys " + version.Version + "\n")
 	return nil
 }

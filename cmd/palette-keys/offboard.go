@@ -14,57 +14,30 @@ import (
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 )
 
-type offboardCommand struct {
-	user string
-	yes  bool
-}
+type offboardCommand struct{ yes bool }
 
 func (c *offboardCommand) declare(flags *flag.FlagSet) { flags.BoolVar(&c.yes, "yes", false, "") }
 
-func (c *offboardCommand) check(args, _ []string) error {
-	c.user = append(args, "")[0]
-	return checkArgs(args, 1, 1)
-}
+func (*offboardCommand) check(*invocation) error { return nil }
 
 // run shows the keys of a user, asks, revokes all of them, and then deletes them.
-func (c *offboardCommand) run(ctx context.Context, client *palette.Client) error {
-	keys, err := c.keys(ctx, client)
+func (c *offboardCommand) run(ctx context.Context, in *invocation) error {
+	user := in.args[0]
+	keys, err := keysOf(ctx, in.client, user)
 	switch {
 	case err != nil:
 		return err
 	case len(keys) == 0:
-		return fmt.Errorf("offboard: the credential can see no key of the user %s", c.user)
+		return fmt.Errorf("offboard: the credential can see no key of the user %s", user)
 	}
-	writeKeys(keys...)
+	writeKeys(false, nil, keys...)
 	if !c.yes {
-		if err := confirm(ctx, fmt.Sprintf("Revoke and delete these keys of the user %s: %d? Type yes: ", c.user, len(keys))); err != nil {
+		if err := confirm(ctx, fmt.Sprintf("Revoke and delete these keys of the user %s: %d? Type yes: ", user, len(keys))); err != nil {
 			return err
 		}
 	}
-	revoked, deleted, err := revokeAndDelete(ctx, client, keys)
-	return c.finish(ctx, client, fmt.Sprintf("revoked %d and deleted %d keys of the user %s", revoked, deleted, c.user), err)
-}
-
-// finish reports what was done. It looks once more, because the user may have created keys
-// in the meantime; but an empty list does not make up for requests that failed.
-func (c *offboardCommand) finish(ctx context.Context, client *palette.Client, done string, err error) error {
-	left, listErr := c.keys(ctx, client)
-	rest := fmt.Sprintf("%d keys are left: run the same command again", len(left))
-	switch {
-	case errors.Is(listErr, palette.ErrUnauthorized):
-		rest = "not finished: run the same command with the credential of another user"
-	case listErr != nil:
-		rest = "not finished: run the same command again"
-	case err == nil && len(left) == 0:
-		out.result(done + "\n")
-		return nil
-	}
-	return errors.Join(cmp.Or(err, listErr), fmt.Errorf("offboard: %s; %s", done, rest))
-}
-
-func (c *offboardCommand) keys(ctx context.Context, client *palette.Client) ([]palette.APIKey, error) {
-	keys, err := client.APIKeys.List(ctx)
-	return slices.DeleteFunc(keys, func(key palette.APIKey) bool { return key.Spec.User.UID != c.user }), err
+	done, err := revokeAndDelete(ctx, in.client, keys)
+	return finishOffboarding(ctx, in.client, user, done, err)
 }
 
 // confirm asks a question on the terminal. It returns nil if the answer is yes.
@@ -89,21 +62,44 @@ func confirm(ctx context.Context, question string) error {
 }
 
 // revokeAndDelete revokes all keys before it deletes the first, so that access ends early.
-// It returns how many keys it has revoked and deleted.
-func revokeAndDelete(ctx context.Context, client *palette.Client, keys []palette.APIKey) (revoked, deleted int, err error) {
-	revoke := changeCommand{done: "revoked", change: (*palette.APIKeysService).Revoke, absent: true}
-	remove := changeCommand{done: "deleted", change: (*palette.APIKeysService).Delete, absent: true}
+// It returns what it has done. A key that no longer exists is no error.
+func revokeAndDelete(ctx context.Context, client *palette.Client, keys []palette.APIKey) (done string, err error) {
+	var active, all []string
 	for _, key := range keys {
-		remove.uids = append(remove.uids, key.Metadata.UID)
+		all = append(all, key.Metadata.UID)
 		if key.Status.IsActive {
-			revoke.uids = append(revoke.uids, key.Metadata.UID)
+			active = append(active, key.Metadata.UID)
 		}
 	}
 	progress := func(text string) { out.note(strings.TrimSpace(text)) }
-	revoked, err = revoke.changeAll(ctx, client, progress)
-	if isFinal(ctx, err) {
-		return revoked, 0, err
+	revoked, err := revoke.all(ctx, client, active, palette.ErrNotFound, progress)
+	deleted := 0
+	if !isFinal(ctx, err) {
+		var deleteErr error
+		deleted, deleteErr = remove.all(ctx, client, all, palette.ErrNotFound, progress)
+		err = errors.Join(err, deleteErr)
 	}
-	deleted, deleteErr := remove.changeAll(ctx, client, progress)
-	return revoked, deleted, errors.Join(err, deleteErr)
+	return fmt.Sprintf("revoked %d and deleted %d keys", revoked, deleted), err
+}
+
+// finishOffboarding reports what was done. It looks once more, because the user may have
+// created keys in the meantime; but an empty list does not make up for failed requests.
+func finishOffboarding(ctx context.Context, client *palette.Client, user, done string, err error) error {
+	left, listErr := keysOf(ctx, client, user)
+	rest := fmt.Sprintf("%d keys are left: run the same command again", len(left))
+	switch {
+	case errors.Is(listErr, palette.ErrUnauthorized):
+		rest = "not finished: run the same command with the credential of another user"
+	case listErr != nil:
+		rest = "not finished: run the same command again"
+	case err == nil && len(left) == 0:
+		out.result(fmt.Sprintf("%s of the user %s\n", done, user))
+		return nil
+	}
+	return errors.Join(cmp.Or(err, listErr), fmt.Errorf("offboard: %s of the user %s; %s", done, user, rest))
+}
+
+func keysOf(ctx context.Context, client *palette.Client, user string) ([]palette.APIKey, error) {
+	keys, err := client.APIKeys.List(ctx)
+	return slices.DeleteFunc(keys, func(key palette.APIKey) bool { return key.Spec.User.UID != user }), err
 }

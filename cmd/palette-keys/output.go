@@ -151,8 +151,12 @@ func utc(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// writeKeys writes a table of keys.
-func writeKeys(keys ...palette.APIKey) {
+// writeKeys writes doc if JSON is wanted, and otherwise a table of keys.
+func writeKeys(asJSON bool, doc any, keys ...palette.APIKey) {
+	if asJSON {
+		out.result(toJSON(doc))
+		return
+	}
 	rows := [][]string{header}
 	for _, key := range keys {
 		rows = append(rows, keyRow(key))

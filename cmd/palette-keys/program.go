@@ -60,11 +60,21 @@ func (s *commandStore) Load(ctx context.Context) (palette.Secret, error) {
 	return palette.NewSecret(strings.TrimSpace(stdout.String())), nil
 }
 
-// Save gives the key to the save command, on standard input.
+// Save gives the key to the save command, on standard input. The whole key is in the pipe
+// before the command starts: if the tool is killed, the command must not save an empty key.
 func (s *commandStore) Save(ctx context.Context, key palette.Secret) error {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	_, err = writer.WriteString(key.Reveal())
+	if err = errors.Join(err, writer.Close()); err != nil {
+		return err
+	}
 	cmd := newProgram(ctx, s.save)
-	cmd.Env, cmd.Stdin = withoutCredential(os.Environ()), strings.NewReader(key.Reveal())
-	if err := cmd.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+	cmd.Env, cmd.Stdin = withoutCredential(os.Environ()), reader
+	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("save command: %w", err)
 	}
 	return nil

@@ -17,13 +17,11 @@ import (
 )
 
 type rotateCommand struct {
-	uid, name, user string
-	policy          rotation.Policy
-	dryRun, json    bool
-	out, load       string
-	secret          string // of Kubernetes
-	save            []string
-	store           rotation.Store
+	name, user        string
+	policy            rotation.Policy
+	dryRun, json      bool
+	out, load, secret string // secret of Kubernetes
+	store             rotation.Store
 }
 
 func (c *rotateCommand) declare(flags *flag.FlagSet) {
@@ -39,52 +37,54 @@ func (c *rotateCommand) declare(flags *flag.FlagSet) {
 	flags.StringVar(&c.secret, "kubernetes-secret", "", "")
 }
 
-func (c *rotateCommand) check(args, program []string) error {
-	c.uid, c.save = append(args, "")[0], program
+func (c *rotateCommand) check(in *invocation) error {
 	switch {
-	case c.name != "" && len(args) > 0:
+	case c.name != "" && len(in.args) > 0:
 		return errors.New("either a UID or -name is required, not both")
-	case c.name == "" && len(args) == 0:
+	case c.name == "" && len(in.args) == 0:
 		return errors.New("a UID or -name is required")
 	case c.user != "" && c.name == "":
 		return errors.New("-user requires -name")
 	}
-	return errors.Join(checkArgs(args, 0, 1), c.checkStore())
+	return c.checkStore(in.program)
 }
 
 // checkStore finds the store. The flags must name exactly one.
-func (c *rotateCommand) checkStore() (err error) {
-	command := c.load != "" || c.save != nil
+func (c *rotateCommand) checkStore(save []string) (err error) {
+	stores := 0
+	for _, given := range []bool{c.out != "", c.secret != "", c.load != "" || save != nil} {
+		if given {
+			stores++
+		}
+	}
 	switch {
+	case stores != 1:
+		return errors.New("one of -out, -kubernetes-secret, and -load with -- COMMAND is required")
 	case c.out == "-":
 		return errors.New("-out must be a file: a key on standard output cannot be read again")
-	case c.out != "" && c.secret != "", c.out != "" && command, c.secret != "" && command:
-		return errors.New("only one of -out, -kubernetes-secret, and -load with -- COMMAND is possible")
 	case c.out != "":
 		c.store = rotation.FileStore(c.out)
 		return nil
 	case c.secret != "":
 		c.store, err = newSecretStore(c.secret)
 		return err
-	case !command:
-		return errors.New("-out, -kubernetes-secret, or -load with -- COMMAND, is required")
 	case c.load == "":
 		return errors.New("-load is required: without it, nobody knows which key is saved")
-	case len(c.save) == 0:
+	case len(save) == 0:
 		return errors.New("-- COMMAND, which saves the key, is required")
 	}
-	c.store = &commandStore{load: c.load, save: c.save}
-	_, err = exec.LookPath(c.save[0])
+	c.store = &commandStore{load: c.load, save: save}
+	_, err = exec.LookPath(save[0])
 	return err
 }
 
 // run replaces a key with package rotation.
-func (c *rotateCommand) run(ctx context.Context, client *palette.Client) error {
-	key := rotation.Key{Name: c.name, UserUID: c.user, UID: c.uid}
+func (c *rotateCommand) run(ctx context.Context, in *invocation) error {
+	key := rotation.Key{Name: c.name, UserUID: c.user, UID: strings.Join(in.args, "")}
 	if c.dryRun {
-		return c.preview(ctx, client, key)
+		return c.preview(ctx, in.client, key)
 	}
-	result, err := rotation.Rotate(ctx, client, key, c.store, c.policy)
+	result, err := rotation.Rotate(ctx, in.client, key, c.store, c.policy)
 	if err != nil && !result.Rotated {
 		return err
 	}
@@ -121,25 +121,21 @@ func (c *rotateCommand) preview(ctx context.Context, client *palette.Client, key
 		return err
 	}
 	changes := &refusedChanges{}
-	client, err = newClient(palette.WithTransportWrapper(changes.wrap))
-	if err != nil {
+	if client, err = newClient(palette.WithTransportWrapper(changes.wrap)); err != nil {
 		return err
 	}
+	text := "not due"
 	_, err = rotation.Rotate(ctx, client, key, c.store, c.policy)
-	if err != nil && len(changes.methods) == 0 {
-		return err
-	}
-	text := fmt.Sprintf("the key %s, which expires: %s", old.Metadata.UID, utc(old.Spec.Expiry))
 	switch {
 	case slices.Contains(changes.methods, http.MethodPost):
-		text = "would rotate: " + text
+		text = "would rotate"
 	case len(changes.methods) > 0:
-		text = "would finish an interrupted rotation and keep: " + text
-	default:
-		text = "not due: " + text
+		text = "would finish an interrupted rotation"
+	case err != nil:
+		return err
 	}
-	doc := map[string]any{"wouldRotate": len(changes.methods) > 0, "oldUid": old.Metadata.UID}
-	c.write(text, doc, old.Spec.Expiry)
+	text += fmt.Sprintf(": the key %s expires: %s", old.Metadata.UID, utc(old.Spec.Expiry))
+	c.write(text, map[string]any{"wouldRotate": len(changes.methods) > 0, "oldUid": old.Metadata.UID}, old.Spec.Expiry)
 	return nil
 }
 

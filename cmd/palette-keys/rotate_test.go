@@ -143,7 +143,8 @@ func TestInterruptedRotateIsFinishedByTheNextRun(t *testing.T) {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Parallel()
 			server, file, env := newRotation(t)
-			tool := start(t, newTool(t, env, "rotate", "-name", "ci", "-load", "cat "+file, "--", "sh", "-c", "echo saving >&2; exec sleep 600"))
+			runTool(t, env, "rotate", "-name", "ci", "-overlap", "0", "-out", file) // its key can be told from others
+			tool := start(t, newTool(t, env, "rotate", "-name", "ci", "-load", "cat "+file, "--", "sh", "-c", "echo saving >&2; exec sleep 30"))
 			tool.waitFor(t, "saving")
 
 			output, code := tool.signal(t, signal)
@@ -216,6 +217,7 @@ func TestRotateWithJSON(t *testing.T) {
 
 	rotated := runTool(t, env, "rotate", "-name", "ci", "-json", "-out", file)
 	keys := server.Keys()
+	require.Len(t, keys, 2, rotated.stderr)
 	deleted := runTool(t, env, "rotate", "-name", "ci", "-json", "-overlap", "0", "-out", file)
 	newest := server.Keys()[1]
 	notDue := runTool(t, env, "rotate", "-name", "ci", "-json", "-renew-before", "1d", "-out", file)
@@ -233,9 +235,9 @@ func TestDryRunSaysWhatRotateWouldDo(t *testing.T) {
 		args []string
 		want string
 	}{
-		"due":     {[]string{"-renew-before", "7d"}, `^would rotate: the key old, which expires: ` + expiry + `\n$`},
-		"always":  {nil, `^would rotate: the key old, which expires: ` + expiry + `\n$`},
-		"not due": {[]string{"-renew-before", "12h"}, `^not due: the key old, which expires: ` + expiry + `\n$`},
+		"due":     {[]string{"-renew-before", "7d"}, `^would rotate: the key old expires: ` + expiry + `\n$`},
+		"always":  {nil, `^would rotate: the key old expires: ` + expiry + `\n$`},
+		"not due": {[]string{"-renew-before", "12h"}, `^not due: the key old expires: ` + expiry + `\n$`},
 		"JSON":    {[]string{"-renew-before", "7d", "-json"}, `^\{\n  "oldExpiry": "` + expiry + `",\n  "oldUid": "old",\n  "wouldRotate": true\n\}\n$`},
 		"JSON, not due": {
 			[]string{"-renew-before", "12h", "-json"},
@@ -288,9 +290,10 @@ func TestDryRunFailsIfTheStoreCannotBeRead(t *testing.T) {
 func TestRotateThatRepairsAStoreFails(t *testing.T) {
 	t.Parallel()
 	server, file, _ := newRotation(t)
-	first := readFile(t, file)
 	runTool(t, environment(server), "rotate", "-name", "ci", "-out", file)
-	require.NoError(t, os.WriteFile(file, []byte(first), 0o600)) // a backup
+	backup := readFile(t, file)
+	runTool(t, environment(server), "rotate", "-name", "ci", "-out", file)
+	require.NoError(t, os.WriteFile(file, []byte(backup), 0o600))
 
 	got := runTool(t, environment(server), "rotate", "-name", "ci", "-renew-before", "1h", "-out", file, "-json")
 

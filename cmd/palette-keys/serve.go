@@ -12,14 +12,12 @@ import (
 	"strconv"
 	"strings"
 
-	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 )
 
 type serveCommand struct {
 	options   []palettetest.Option
 	tls, host string
-	program   []string
 }
 
 func (c *serveCommand) declare(flags *flag.FlagSet) {
@@ -32,7 +30,10 @@ func (c *serveCommand) declare(flags *flag.FlagSet) {
 	}
 	option("addr", func(s string) (palettetest.Option, error) { return palettetest.WithAddr(s), nil })
 	option("rate-limit", parseRateLimit)
-	option("key-limit", parseKeyLimit)
+	option("key-limit", func(s string) (palettetest.Option, error) {
+		n, err := strconv.ParseUint(s, 10, 31)
+		return palettetest.WithKeyLimit(int(n)), err
+	})
 	option("key-file", func(s string) (palettetest.Option, error) {
 		content, err := os.ReadFile(s)
 		return palettetest.WithAPIKey(strings.TrimSpace(string(content))), err
@@ -55,18 +56,9 @@ func parseRateLimit(s string) (palettetest.Option, error) {
 	return palettetest.WithRateLimit(perSecond, n), nil
 }
 
-func parseKeyLimit(s string) (palettetest.Option, error) {
-	n, err := strconv.ParseUint(s, 10, 31)
-	if err != nil {
-		return nil, errors.New("it is not a number such as 20, or 0 for no limit")
-	}
-	return palettetest.WithKeyLimit(int(n)), nil
-}
-
-func (c *serveCommand) check(args, program []string) error {
-	c.program = program
+func (c *serveCommand) check(in *invocation) error {
 	switch {
-	case program != nil && len(program) == 0:
+	case in.program != nil && len(in.program) == 0:
 		return errors.New("a command is required after --")
 	case c.host != "" && c.tls == "":
 		return errors.New("-host requires -tls")
@@ -75,11 +67,11 @@ func (c *serveCommand) check(args, program []string) error {
 	case c.tls != "":
 		c.options = append(c.options, palettetest.WithTLS())
 	}
-	return checkArgs(args, 0, 0)
+	return nil
 }
 
 // run runs a fake server, until it is stopped or while a program runs.
-func (c *serveCommand) run(ctx context.Context, _ *palette.Client) error {
+func (c *serveCommand) run(ctx context.Context, in *invocation) error {
 	server, err := newServer(c.options)
 	if _, refused := errors.AsType[*os.SyscallError](err); err != nil && !refused {
 		return usagef("serve: %w", err)
@@ -95,8 +87,8 @@ func (c *serveCommand) run(ctx context.Context, _ *palette.Client) error {
 		}
 		env = append(env, "PALETTE_CA_FILE="+file)
 	}
-	if c.program != nil {
-		return runProgram(ctx, c.program, env)
+	if in.program != nil {
+		return runProgram(ctx, in.program, env)
 	}
 	out.result(exports(env))
 	out.note("serving until stopped")

@@ -54,7 +54,7 @@ func TestServePrintsVariablesUntilItIsStopped(t *testing.T) {
 	t.Parallel()
 	requireUnix(t)
 	server := start(t, newTool(t, nil, "serve"))
-	server.waitFor(t, "serving until stopped\n")
+	server.waitFor(t, "serving until stopped")
 
 	output, code := server.signal(t, syscall.SIGTERM)
 
@@ -96,11 +96,11 @@ func TestSignalsReachTheCommandOfServe(t *testing.T) {
 		script string
 		code   int
 	}{
-		"SIGTERM ends it": {syscall.SIGTERM, "echo ready; exec sleep 600", 128 + 15},
-		"SIGHUP ends it":  {syscall.SIGHUP, "echo ready; exec sleep 600", 128 + 1},
-		"by itself":       {syscall.SIGTERM, "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done", 5},
-		"SIGHUP itself":   {syscall.SIGHUP, "trap 'exit 6' HUP; echo ready; while :; do sleep 0.1; done", 6},
-		"it is killed":    {syscall.SIGTERM, "trap '' TERM; echo ready; while :; do sleep 0.1; done", 128 + 9},
+		"SIGTERM ends it": {syscall.SIGTERM, "echo ready; exec sleep 30", 128 + 15},
+		"SIGHUP ends it":  {syscall.SIGHUP, "echo ready; exec sleep 30", 128 + 1},
+		"by itself":       {syscall.SIGTERM, "trap 'exit 5' TERM; echo ready; for i in $(seq 200); do sleep 0.1; done", 5},
+		"SIGHUP itself":   {syscall.SIGHUP, "trap 'exit 6' HUP; echo ready; for i in $(seq 200); do sleep 0.1; done", 6},
+		"it is killed":    {syscall.SIGTERM, "trap '' TERM; echo ready; for i in $(seq 200); do sleep 0.1; done", 128 + 9},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -105,7 +105,14 @@ func delayCreate(t *testing.T, server *palettetest.Server) (env []string, create
 	arrived, release := make(chan struct{}), make(chan struct{})
 	env = startProxy(t, server, func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPost {
-			server.ServeHTTP(delayedWriter{w, func() { close(arrived); <-release }}, r)
+			wait := func() {
+				close(arrived)
+				select {
+				case <-release:
+				case <-r.Context().Done(): // the tool has left
+				}
+			}
+			server.ServeHTTP(delayedWriter{w, wait}, r)
 		}
 		return r.Method == http.MethodPost
 	})
