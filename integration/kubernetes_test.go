@@ -106,7 +106,7 @@ func readManifests(t *testing.T) *manifests {
 		"groups:": &m.alerts, "jobs:": &m.workflow,
 	}
 	for _, block := range blocksOf(readPage(t), "yaml") {
-		for _, doc := range strings.Split(block, "\n---\n") {
+		for doc := range strings.SplitSeq(block, "\n---\n") {
 			kind := kindOf.FindString(doc)
 			require.Contains(t, targets, kind, "unknown, or given twice:\n%s", doc)
 			require.NoError(t, yaml.UnmarshalStrict([]byte(doc), targets[kind]), kind)
@@ -218,9 +218,9 @@ func newCluster(t *testing.T) *cluster {
 	return c
 }
 
-// addKey adds a key to Palette that expires at the given time, 21 days after its creation.
-func (c *cluster) addKey(name string, expiry time.Time) (value string) {
-	_, value = c.palette.AddKey(palettetest.Key{Name: name, Active: true, CreatedAt: expiry.AddDate(0, 0, -21), Expiry: expiry})
+// addKey adds the key "billing" that expires at the given time, 21 days after its creation.
+func (c *cluster) addKey(expiry time.Time) (value string) {
+	_, value = c.palette.AddKey(palettetest.Key{Name: "billing", Active: true, CreatedAt: expiry.AddDate(0, 0, -21), Expiry: expiry})
 	return value
 }
 
@@ -266,7 +266,7 @@ func TestCronJobReplacesTheKey(t *testing.T) {
 	t.Parallel()
 	container := readManifests(t).cronJob.Spec.JobTemplate.Spec.Template.Spec.Containers[0]
 	c := newCluster(t)
-	old := c.addKey("billing", time.Now().AddDate(0, 0, 13))
+	old := c.addKey(time.Now().AddDate(0, 0, 13))
 	c.server.SetValue(t, "apiKey", old)
 	c.mount(t, old)
 
@@ -293,7 +293,7 @@ func TestCronJobDoesNothingInBetween(t *testing.T) {
 	t.Parallel()
 	container := readManifests(t).cronJob.Spec.JobTemplate.Spec.Template.Spec.Containers[0]
 	c := newCluster(t)
-	key := c.addKey("billing", time.Now().AddDate(0, 0, 15))
+	key := c.addKey(time.Now().AddDate(0, 0, 15))
 	c.server.SetValue(t, "apiKey", key)
 	c.mount(t, key)
 
@@ -348,7 +348,7 @@ func (c *cluster) newSecretStore(t *testing.T) *secretStore {
 func TestRotationWithTheStoreOfThePage(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
-	old := c.addKey("billing", time.Now().AddDate(0, 0, 1))
+	old := c.addKey(time.Now().AddDate(0, 0, 1))
 	c.server.SetValue(t, "apiKey", old)
 	client, err := palette.NewClient(palette.WithBaseURL(c.palette.URL), palette.WithAPIKey(old))
 	require.NoError(t, err)
@@ -368,10 +368,10 @@ func TestStoreOfThePageFails(t *testing.T) {
 		prepare func(*testing.T, *cluster)
 		want    string
 	}{
-		"if the Secret does not exist":    {func(_ *testing.T, c *cluster) { c.server.Delete() }, "not found"},
-		"if the Secret is immutable":      {func(t *testing.T, c *cluster) { t.Helper(); c.server.Apply(t, `{"immutable":true}`) }, "patch the Secret palette: Invalid"},
-		"without the right to get":        {func(_ *testing.T, c *cluster) { c.server.SetRights("patch") }, "cannot get"},
-		"without the right to patch":      {func(_ *testing.T, c *cluster) { c.server.SetRights("get") }, "patch the Secret palette: Forbidden"},
+		"if the Secret does not exist": {func(_ *testing.T, c *cluster) { c.server.Delete() }, "not found"},
+		"if the Secret is immutable":   {func(t *testing.T, c *cluster) { t.Helper(); c.server.Apply(t, `{"immutable":true}`) }, "patch the Secret palette: Invalid"},
+		"without the right to get":     {func(_ *testing.T, c *cluster) { c.server.SetRights("patch") }, "cannot get"},
+		"without the right to patch":   {func(_ *testing.T, c *cluster) { c.server.SetRights("get") }, "patch the Secret palette: Forbidden"},
 		"if somebody changed it meanwhile": {func(t *testing.T, c *cluster) {
 			t.Helper()
 			c.server.SetFault(func(w http.ResponseWriter, r *http.Request, handle http.HandlerFunc) {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -92,11 +91,13 @@ func stepOf(line, stored string) (step string, do func(input []byte) (output str
 		}
 	case line == "kubectl -n apps patch secret palette --type=merge --patch-file=/dev/stdin":
 		return "patch", func(patch []byte) (string, error) {
-			var doc struct{ Data struct{ APIKey []byte } }
+			var doc struct {
+				Data map[string][]byte `json:"data"`
+			}
 			if err := json.Unmarshal(patch, &doc); err != nil {
 				return "", err
 			}
-			return save(doc.Data.APIKey)
+			return save(doc.Data["apiKey"])
 		}
 	case line == "kubectl -n apps create secret generic palette --from-file=apiKey=billing.key":
 		return "create", func([]byte) (string, error) {
@@ -231,7 +232,7 @@ func TestRecipesFailIfAStepFails(t *testing.T) {
 			t.Run(name+", "+fault, func(t *testing.T) {
 				t.Parallel()
 				p := newPlace(t)
-				old := p.addKey("billing", time.Now().AddDate(0, 0, 13))
+				old := p.addKey(time.Now().AddDate(0, 0, 13))
 				p.write(t, "value", old)
 				p.write(t, "fault", fault)
 				program, missing := strings.CutPrefix(fault, "no ")
@@ -267,7 +268,7 @@ func TestRecipes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t)
-			old := p.addKey("billing", time.Now().AddDate(0, 0, 13))
+			old := p.addKey(time.Now().AddDate(0, 0, 13))
 			p.write(t, "value", old)
 
 			first, firstErr := p.run(t, r.shell, r.script, old)
@@ -280,8 +281,8 @@ func TestRecipes(t *testing.T) {
 			assert.Equal(t, key, p.stored(t))
 			p.requireWorks(t, key)
 			p.requireWorks(t, old)
-			assert.Regexp(t, regexp.MustCompile(`(?m)^rotated: `), first)
-			assert.Regexp(t, regexp.MustCompile(`(?m)^not due: `), second)
+			assert.Regexp(t, `(?m)^rotated: `, first)
+			assert.Regexp(t, `(?m)^not due: `, second)
 		})
 	}
 }
@@ -291,7 +292,7 @@ func TestKubectlRecipeFillsAnEmptySecret(t *testing.T) {
 	t.Parallel()
 	r := recipes(t)["kubectl"]
 	p := newPlace(t)
-	p.addKey("billing", time.Now().AddDate(0, 0, 13))
+	p.addKey(time.Now().AddDate(0, 0, 13))
 
 	output, err := p.run(t, r.shell, r.script, p.palette.APIKey)
 
