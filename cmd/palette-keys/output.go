@@ -41,8 +41,8 @@ func (o *output) note(text string) {
 }
 
 // report writes an error to standard error.
-func (o *output) report(err error) {
-	doc := map[string]any{"kind": kindOf(err), "message": err.Error()}
+func (o *output) report(kind string, err error) {
+	doc := map[string]any{"kind": kind, "message": err.Error()}
 	if apiErr, ok := errors.AsType[*palette.APIError](err); ok {
 		doc["code"], doc["status"], doc["ref"] = apiErr.Code, apiErr.StatusCode, apiErr.Ref
 	}
@@ -89,11 +89,11 @@ func (h *retryNotices) Handle(_ context.Context, r slog.Record) error {
 func stdoutIsClosed() bool {
 	stdout, err := os.Stdout.Stat()
 	null, nullErr := os.Stat(os.DevNull)
-	if err != nil || nullErr != nil {
+	if err != nil || nullErr != nil || !os.SameFile(stdout, null) {
 		return err != nil
 	}
 	_, err = os.Stdout.Read(make([]byte, 1))
-	return os.SameFile(stdout, null) && err == io.EOF //nolint:errorlint // os.File returns it as it is
+	return errors.Is(err, io.EOF)
 }
 
 // replaceFile replaces the content of a file atomically and keeps its mode. What is no

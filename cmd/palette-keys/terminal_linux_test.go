@@ -53,6 +53,22 @@ func TestAClosedTerminalDoesNotCutOffACreate(t *testing.T) {
 	requireWorks(t, server, readFile(t, file))
 }
 
+func TestCreateOnATerminal(t *testing.T) {
+	t.Parallel()
+	server := palettetest.Start(t)
+	user, terminal := openTerminal(t)
+	cmd := newTool(t, environment(server), "create", "-name", "ci")
+	cmd.Stdin, cmd.Stdout = terminal, terminal
+
+	got := finish(t, cmd)
+	printed := make([]byte, 1024)
+	n, err := user.Read(printed)
+
+	require.NoError(t, err)
+	assert.Zero(t, got.code, got.stderr)
+	requireWorks(t, server, strings.TrimSuffix(string(printed[:n]), "\r\n"))
+}
+
 // The terminal sends the signal to both; the command must not get it twice.
 func TestCtrlCReachesTheCommandOfServeOnce(t *testing.T) {
 	t.Parallel()
