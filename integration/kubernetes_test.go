@@ -25,6 +25,7 @@ import (
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 	"github.com/seed-804bd3b7/palette-apikeys-go/internal/kube/kubetest"
+	"github.com/seed-804bd3b7/palette-apikeys-go/internal/version"
 	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 	"github.com/seed-804bd3b7/palette-apikeys-go/rotation"
 )
@@ -136,6 +137,7 @@ func TestManifestsFitTogether(t *testing.T) {
 	assert.EqualValues(t, 2, *cron.JobTemplate.Spec.BackoffLimit)
 	assert.EqualValues(t, 900, *cron.JobTemplate.Spec.ActiveDeadlineSeconds)
 	assert.Equal(t, corev1.RestartPolicyNever, pod.RestartPolicy, "a new pod mounts the present Secret")
+	assert.Equal(t, "ghcr.io/seed-804bd3b7/palette-keys:"+version.Version, pod.Containers[0].Image)
 	assert.Equal(t, pod.Containers[0].Image, m.firstKey.Spec.Template.Spec.Containers[0].Image)
 	for _, namespace := range []string{
 		m.deployment.Namespace, m.serviceAccount.Namespace, m.role.Namespace, m.roleBinding.Namespace, m.cronJob.Namespace, m.firstKey.Namespace,
@@ -168,6 +170,20 @@ func TestPodsAreRestricted(t *testing.T) {
 			assert.Empty(t, container.VolumeMounts[0].SubPath, "a subPath is never updated")
 			assert.Equal(t, "/etc/palette", container.VolumeMounts[0].MountPath)
 		})
+	}
+}
+
+// A diagram with a line that Mermaid does not understand is not drawn at all. A semicolon
+// would end a line.
+func TestLinesOfTheDiagram(t *testing.T) {
+	t.Parallel()
+	known := regexp.MustCompile(`^(sequenceDiagram|participant \w as [^;#]+|\w--?>>\w: [^;#]+|Note over \w(,\w)?: [^;#]+|rect rgba\([\d., ]+\)|end)$`)
+
+	diagrams := blocksOf(readPage(t), "mermaid")
+
+	require.Len(t, diagrams, 1)
+	for line := range strings.Lines(diagrams[0]) {
+		assert.Regexp(t, known, strings.TrimSpace(line))
 	}
 }
 
@@ -214,7 +230,7 @@ type cluster struct {
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	c := &cluster{server: kubetest.Start(t), palette: palettetest.Start(t), folder: t.TempDir()}
-	require.NoError(t, os.Symlink(c.server.Folder, filepath.Join(c.folder, "serviceaccount")))
+	require.NoError(t, os.CopyFS(filepath.Join(c.folder, "serviceaccount"), os.DirFS(c.server.Folder)))
 	return c
 }
 
