@@ -3,6 +3,7 @@ package rotation_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,35 +55,35 @@ func TestTwoRunsAtOnce(t *testing.T) {
 
 // runAtOnce runs the function twice at once, its steps in a random order, and returns how
 // many runs succeeded.
-func (s *scene) runAtOnce(random *rand.Rand, rotate func(*palette.Client) bool) (succeeded int) {
+func (s *scene) runAtOnce(random *rand.Rand, rotate func(*palette.Client) bool) int {
 	alone := s.turn
 	defer func() { s.turn = alone }()
-	var waiting []chan struct{} // the steps that want to happen; only one goroutine runs at a time
+	turns := make(chan chan struct{}, 2) // of the runs that are before a step
 	s.turn = func() {
 		turn := make(chan struct{})
-		waiting = append(waiting, turn)
+		turns <- turn
 		<-turn
 	}
+	var succeeded, ended atomic.Int32
 	clients := []*palette.Client{s.admin(), s.own(), s.reading()}
-	running := 2
-	for range running {
+	for range 2 {
 		client := clients[random.IntN(len(clients))]
 		go func() {
-			defer func() { running-- }()
+			defer ended.Add(1)
 			if rotate(client) {
-				succeeded++
+				succeeded.Add(1)
 			}
 		}()
 		synctest.Wait()
 	}
-	for running > 0 {
-		if len(waiting) > 0 {
-			i := random.IntN(len(waiting))
-			close(waiting[i])
-			waiting = append(waiting[:i:i], waiting[i+1:]...)
+	for synctest.Wait(); ended.Load() < 2; synctest.Wait() {
+		if len(turns) == 2 && random.IntN(2) == 0 {
+			turns <- <-turns // the other run first
+		}
+		if len(turns) > 0 {
+			close(<-turns)
 		}
 		<-time.After(10 * time.Millisecond)
-		synctest.Wait()
 	}
-	return succeeded
+	return int(succeeded.Load())
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -561,11 +560,4 @@ func TestCopyOfAMemberIsNotTouched(t *testing.T) {
 		}
 		assert.True(s.t, slices.ContainsFunc(copies, func(key *palettetest.Key) bool { return s.works(s.values[key.UID]) }))
 	})
-}
-
-// Palette can respond to a credential that it does not know with 404.
-func notFoundInsteadOfUnauthorized(_ *http.Request, rec *httptest.ResponseRecorder) {
-	if rec.Code == http.StatusUnauthorized {
-		replaceResponse(rec, 404, `{"code":"ResourceNotFound","message":"not found"}`)
-	}
 }
