@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -275,6 +276,23 @@ func TestDryRunDecidesAsRotateDoes(t *testing.T) {
 	assert.Contains(t, preview.stdout, "would rotate: the key old")
 	assert.Empty(t, unchanged)
 	assert.Contains(t, run.stdout, "rotated: ")
+}
+
+func TestDryRunSaysThatARotationIsToBeFinished(t *testing.T) {
+	t.Parallel()
+	server, file, _ := newRotation(t)
+	server.Inject(palettetest.Fault{Method: http.MethodPut, Path: "/v1/apiKeys/old", Status: http.StatusForbidden, Times: -1})
+	incomplete := runTool(t, environment(server), "rotate", "-name", "ci", "-overlap", "1h", "-out", file)
+	sent := len(changes(server))
+
+	preview := runTool(t, environment(server), "rotate", "-name", "ci", "-overlap", "1h", "-renew-before", "12h", "-dry-run", "-out", file)
+
+	assert.Equal(t, 1, incomplete.code)
+	assert.Contains(t, incomplete.stdout, "rotated: the new key ")
+	assert.Contains(t, incomplete.stderr, "retire the key old: ")
+	assert.Zero(t, preview.code, preview.stderr)
+	assert.Contains(t, preview.stdout, "would finish an interrupted rotation: the key "+server.Keys()[1].UID+" expires: ")
+	assert.Len(t, changes(server), sent)
 }
 
 func TestDryRunFailsIfTheStoreCannotBeRead(t *testing.T) {
