@@ -73,7 +73,8 @@ func TestCreateOnATerminal(t *testing.T) {
 func TestCtrlCReachesTheCommandOfServeOnce(t *testing.T) {
 	t.Parallel()
 	user, terminal := openTerminal(t)
-	script := `n=0; trap 'n=$((n+1)); echo "signal $n"' INT; echo ready; for i in 1 2 3 4 5 6 7 8; do sleep 0.1; done; exit $((n+4))`
+	script := `n=0; trap 'n=$((n+1)); echo "signal $n"' INT; echo ready
+for i in $(seq 200); do sleep 0.1; [ $n = 0 ] || break; done; sleep 0.5; exit $((n+4))`
 	tool := newTool(t, nil, "serve", "--", "sh", "-c", script)
 	tool.Stdin = terminal
 	tool.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
