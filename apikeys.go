@@ -35,7 +35,7 @@ type APIKeysService struct {
 func (s *APIKeysService) Create(ctx context.Context, req CreateAPIKeyRequest) (*CreateAPIKeyResponse, error) {
 	op := operation{
 		name: "apiKeys.create", method: http.MethodPost, path: collectionPath,
-		success: http.StatusCreated, failed: createFailed,
+		failed: createFailed,
 	}
 	if err := checkRequest(req.Metadata, req.Spec.Expiry, req.Spec.UserUID); err != nil {
 		return nil, invalidArgument(op.name, err)
@@ -120,10 +120,10 @@ func (s *APIKeysService) FindByName(ctx context.Context, name string) ([]APIKey,
 // If the uid is invalid, the error is [ErrInvalidArgument]. If the key does not exist,
 // the error is [ErrNotFound].
 func (s *APIKeysService) Get(ctx context.Context, uid string) (*APIKey, error) {
-	var got keyResponse
+	got := keyResponse{uid: uid}
 	op := operation{
 		name: "apiKeys.get", idempotent: true, method: http.MethodGet,
-		success: http.StatusOK, decode: got.decode,
+		decode: got.decode,
 	}
 	if err := s.sendToKey(ctx, op, uid, "", nil); err != nil {
 		return nil, err
@@ -139,7 +139,7 @@ func (s *APIKeysService) Get(ctx context.Context, uid string) (*APIKey, error) {
 // The conditions for [ErrInvalidArgument] are those of [APIKeysService.Get] and
 // [APIKeysService.Create]. If the key does not exist, the error is [ErrNotFound].
 func (s *APIKeysService) Update(ctx context.Context, uid string, req UpdateAPIKeyRequest) error {
-	op := operation{name: "apiKeys.update", idempotent: true, method: http.MethodPut, success: http.StatusNoContent}
+	op := operation{name: "apiKeys.update", idempotent: true, method: http.MethodPut}
 	if err := checkRequest(req.Metadata, req.Spec.Expiry, ""); err != nil {
 		return invalidArgument(op.name, err)
 	}
@@ -153,10 +153,7 @@ func (s *APIKeysService) Update(ctx context.Context, uid string, req UpdateAPIKe
 // the error is [ErrNotFound]. If Delete is retried after an attempt that the server may
 // have processed, and the key does not exist, Delete returns nil.
 func (s *APIKeysService) Delete(ctx context.Context, uid string) error {
-	op := operation{
-		name: "apiKeys.delete", idempotent: true, method: http.MethodDelete,
-		success: http.StatusNoContent, failed: deleteFailed,
-	}
+	op := operation{name: "apiKeys.delete", idempotent: true, method: http.MethodDelete, failed: deleteFailed}
 	return s.sendToKey(ctx, op, uid, "", nil)
 }
 
@@ -170,28 +167,28 @@ func deleteFailed(err error, maybeProcessed bool) error {
 
 // Activate makes a deactivated key work again. Errors are those of [APIKeysService.Get].
 func (s *APIKeysService) Activate(ctx context.Context, uid string) error {
-	op := operation{name: "apiKeys.activate", idempotent: true, method: http.MethodPatch, success: http.StatusNoContent}
+	op := operation{name: "apiKeys.activate", idempotent: true, method: http.MethodPatch}
 	return s.sendToKey(ctx, op, uid, "", stateRequest{IsActive: true})
 }
 
 // Deactivate makes a key stop working until Activate is called. Errors are those of
 // [APIKeysService.Get].
 func (s *APIKeysService) Deactivate(ctx context.Context, uid string) error {
-	op := operation{name: "apiKeys.deactivate", idempotent: true, method: http.MethodPatch, success: http.StatusNoContent}
+	op := operation{name: "apiKeys.deactivate", idempotent: true, method: http.MethodPatch}
 	return s.sendToKey(ctx, op, uid, "", stateRequest{IsActive: false})
 }
 
 // Revoke makes a key stop working until Reactivate is called. How this differs from
 // Deactivate is not documented. Errors are those of [APIKeysService.Get].
 func (s *APIKeysService) Revoke(ctx context.Context, uid string) error {
-	op := operation{name: "apiKeys.revoke", idempotent: true, method: http.MethodPut, success: http.StatusNoContent}
+	op := operation{name: "apiKeys.revoke", idempotent: true, method: http.MethodPut}
 	return s.sendToKey(ctx, op, uid, "/state", stateRequest{IsActive: false})
 }
 
 // Reactivate makes a revoked key work again, until it expires (doc). Errors are those
 // of [APIKeysService.Get].
 func (s *APIKeysService) Reactivate(ctx context.Context, uid string) error {
-	op := operation{name: "apiKeys.reactivate", idempotent: true, method: http.MethodPut, success: http.StatusNoContent}
+	op := operation{name: "apiKeys.reactivate", idempotent: true, method: http.MethodPut}
 	return s.sendToKey(ctx, op, uid, "/state", stateRequest{IsActive: true})
 }
 
@@ -224,7 +221,7 @@ func (s *APIKeysService) pages(ctx context.Context) iter.Seq2[[]APIKey, error] {
 			page := listResponse{seen: seen, before: total}
 			op := operation{
 				name: "apiKeys.list", idempotent: true, method: http.MethodGet, path: collectionPath,
-				success: http.StatusOK, decode: page.decode,
+				decode: page.decode,
 			}
 			if token != "" {
 				op.query = url.Values{"continue": {token}}

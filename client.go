@@ -31,6 +31,7 @@ type Client struct {
 	credential   credential
 	baseURL      string // without a trailing slash
 	host         string
+	defaultHost  bool // nobody has set the host
 	userAgent    string
 	timeout      time.Duration // of one attempt
 	retries      retryPolicy
@@ -50,12 +51,12 @@ func NewClient(opts ...Option) (*Client, error) {
 	c := &Client{
 		credential: cfg.credential,
 		baseURL:    cfg.baseURL.String(),
-		host:       cfg.baseURL.Host,
-		userAgent:  strings.TrimSpace(cfg.userAgent + " palette-apikeys-go/" + version),
-		timeout:    cfg.timeout,
-		retries:    cfg.retries,
-		limiter:    cfg.limiter,
-		logger:     cfg.logger,
+		host:       cfg.baseURL.Host, defaultHost: cfg.defaultHost,
+		userAgent: strings.TrimSpace(cfg.userAgent + " palette-apikeys-go/" + version),
+		timeout:   cfg.timeout,
+		retries:   cfg.retries,
+		limiter:   cfg.limiter,
+		logger:    cfg.logger,
 	}
 	c.APIKeys = &APIKeysService{client: c}
 	if err := c.connect(cfg); err != nil {
@@ -115,6 +116,7 @@ func (c *Client) WithAPIKey(key string) (*Client, error) {
 	}
 	derived := *c
 	derived.credential = fixedCredential(headerAPIKey, key)
+	derived.credential.source = "Client.WithAPIKey"
 	derived.APIKeys = &APIKeysService{client: &derived}
 	return &derived, nil
 }
@@ -129,7 +131,6 @@ type operation struct {
 	query              url.Values
 	body               []byte
 	idempotent         bool               // two requests have the same effect as one
-	success            int                // the status code of a success
 	decode             func([]byte) error // decodes the body of a success; nil: there is none
 
 	// failed returns what err means for this operation, if the server may have processed one
@@ -170,7 +171,7 @@ func (c *Client) attemptUntilDone(ctx context.Context, op operation, p *progress
 		p.last = c.attempt(ctx, op)
 		p.attempts++
 		p.maybeProcessed = p.maybeProcessed || p.last.maybeProcessed
-		c.observe(start, p.last)
+		c.adaptRate(ctx, op, start, p.last)
 		c.logAttempt(ctx, op, p, time.Since(start))
 		if p.last.err == nil {
 			return nil
@@ -179,7 +180,7 @@ func (c *Client) attemptUntilDone(ctx context.Context, op operation, p *progress
 		if !next.retry {
 			return c.gaveUp(op, p, next.reason)
 		}
-		c.logRetry(ctx, op, p.last, next.wait)
+		c.logRetry(ctx, op, next)
 		if err := sleep(ctx, next.wait); err != nil {
 			return c.interrupted(op, p, err)
 		}
@@ -207,16 +208,23 @@ func (c *Client) interrupted(op operation, p *progress, cause error) error {
 // describe adds what the call knows to the error of the last attempt.
 func (c *Client) describe(op operation, p *progress) error {
 	err := p.last.err
-	apiErr, ok := errors.AsType[*APIError](err)
-	if !ok {
+	apiErr, ok := err.(*APIError) //nolint:errorlint // the function of a credential can return one of another client
+	if ok {
+		apiErr.Op, apiErr.Method, apiErr.Host, apiErr.Path, apiErr.Attempts = op.name, op.method, c.host, op.path, p.attempts
+	} else {
 		text := "palette: " + op.name + ": " + err.Error() + suffix(c.host, "", p.attempts) + hint(err)
-		return &textError{text, []error{err}}
+		err = &textError{text, []error{err}}
 	}
-	apiErr.Op, apiErr.Method, apiErr.Host, apiErr.Path, apiErr.Attempts = op.name, op.method, c.host, op.path, p.attempts
+	if p.last.unauthorized {
+		err = withNote(err, "the credential is from "+c.credential.source+looksLike(p.last.credential))
+	}
+	if c.defaultHost && (p.last.unauthorized || p.last.unreachable) {
+		err = withNote(err, c.host+" is the default host: set PALETTE_HOST or WithBaseURL if yours is another")
+	}
 	if p.last.ended != nil {
-		return withNote(apiErr, p.last.ended.Error(), p.last.ended)
+		err = withNote(err, p.last.ended.Error(), p.last.ended)
 	}
-	return apiErr
+	return err
 }
 
 // fetchNow returns the credential that the client would send now.
@@ -240,7 +248,7 @@ func (c *Client) attempt(ctx context.Context, op operation) outcome {
 	sending := transport.NewAttempt(setCredential, !op.idempotent)
 	o := c.execute(sending.Context(ctx), op, sending, r)
 	o.credential = value
-	if c.ownTransport && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if _, timeout := errors.AsType[attemptTimeout](context.Cause(ctx)); timeout && c.ownTransport {
 		c.CloseIdleConnections() // other connections may be dead as well
 	}
 	return o
@@ -262,12 +270,14 @@ func (c *Client) execute(ctx context.Context, op operation, sending *transport.A
 		sent, refused := sending.End(), transport.IsRefused(err)
 		return outcome{
 			maybeProcessed: sent && !refused, refused: refused, permanent: transport.IsPermanent(err),
-			err: transportError(ctx, string(sending.Phase()), err, r),
+			unreachable: sending.Phase() == transport.Connecting,
+			err:         transportError(ctx, string(sending.Phase()), err, r),
 		}
 	}
 	defer resp.RawResponse.Body.Close()
-	o := readResponse(ctx, resp.RawResponse, op.success, op.decode, r)
-	sending.End()
+	o := readResponse(ctx, resp.RawResponse, op.decode, r)
+	sent := sending.End() // not if middleware responded
+	o.maybeProcessed = o.maybeProcessed && sent
 	return o
 }
 
@@ -278,26 +288,31 @@ func (c *Client) waitRateLimit(ctx context.Context, op operation) error {
 		return err
 	}
 	if wait := c.limiter.Estimate(); wait >= longWait && !endsWithin(ctx, wait) {
-		c.logger.LogAttrs(ctx, slog.LevelInfo, "palette: waiting for the rate limiter",
+		c.logger.LogAttrs(ctx, slog.LevelDebug, "palette: waiting for the rate limiter",
 			slog.String("op", op.name), slog.Duration("wait", wait))
 	}
 	err := c.limiter.Wait(ctx)
-	if ctxErr := contextError(ctx); ctxErr != nil {
-		return fmt.Errorf("waiting for the rate limiter: %w", ctxErr)
-	}
-	if errors.Is(err, ratelimit.ErrTooLate) {
+	switch {
+	case errors.Is(err, ratelimit.ErrTooLate):
 		return &textError{err.Error(), []error{ErrRateLimited, context.DeadlineExceeded}}
+	case err != nil:
+		return fmt.Errorf("waiting for the rate limiter: %w", contextError(ctx))
 	}
-	return err
+	return nil
 }
 
 // longWait is the duration from which a wait for the rate limiter is logged.
 const longWait = time.Second
 
-// observe tells the rate limiter about an attempt that began at start.
-func (c *Client) observe(start time.Time, o outcome) {
-	if c.limiter != nil && (o.overloaded || o.err == nil) {
-		c.limiter.Observe(start, o.overloaded, min(o.retryAfter, c.retries.backoff.max))
+// adaptRate tells the rate limiter about the response to an attempt that began at start.
+func (c *Client) adaptRate(ctx context.Context, op operation, start time.Time, o outcome) {
+	if c.limiter == nil || o.status == 0 {
+		return
+	}
+	slowedTo := c.limiter.Observe(start, o.overloaded, min(o.retryAfter, c.retries.backoff.max))
+	if slowedTo > 0 {
+		c.logger.LogAttrs(ctx, slog.LevelWarn, "palette: the server is overloaded, slowing down",
+			slog.String("op", op.name), slog.Float64("requestsPerSecond", slowedTo))
 	}
 }
 
@@ -311,8 +326,8 @@ func (c *Client) logAttempt(ctx context.Context, op operation, p *progress, took
 		slog.Int("status", p.last.status), slog.Int("attempt", p.attempts), slog.Duration("duration", took))
 }
 
-func (c *Client) logRetry(ctx context.Context, op operation, o outcome, wait time.Duration) {
+func (c *Client) logRetry(ctx context.Context, op operation, next decision) {
 	c.logger.LogAttrs(ctx, slog.LevelWarn, "palette: retrying request",
 		slog.String("op", op.name), slog.String("method", op.method), slog.String("path", op.path),
-		slog.Duration("wait", wait), slog.String("reason", o.String()))
+		slog.Duration("wait", next.wait), slog.String("reason", next.reason))
 }

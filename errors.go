@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -72,7 +73,11 @@ type APIError struct {
 // Error returns the operation, the status code, the server's code and message, the host,
 // the reference and the number of attempts.
 func (e *APIError) Error() string {
-	text := fmt.Sprintf("palette: %s: %d", e.Op, e.StatusCode)
+	text := "palette: "
+	if e.Op != "" {
+		text += e.Op + ": "
+	}
+	text += strconv.Itoa(e.StatusCode)
 	name := e.Code
 	if name == "" || name == strconv.Itoa(e.StatusCode) {
 		name = http.StatusText(e.StatusCode)
@@ -113,10 +118,14 @@ func suffix(host, ref string, attempts int) string {
 	if ref != "" {
 		parts = append(parts, "ref "+ref)
 	}
-	if attempts == 1 {
+	switch {
+	case attempts == 1:
 		parts = append(parts, "1 attempt")
-	} else {
+	case attempts > 1:
 		parts = append(parts, strconv.Itoa(attempts)+" attempts")
+	}
+	if len(parts) == 0 {
+		return ""
 	}
 	return " (" + strings.Join(parts, ", ") + ")"
 }
@@ -253,13 +262,23 @@ func (t attemptTimeout) Error() string {
 
 func (attemptTimeout) Is(target error) bool { return target == context.DeadlineExceeded }
 
-// hint returns what to do about a transport error, where that is certain.
+// hint returns what to do about an error that is not an [APIError], where that is certain.
 func hint(err error) string {
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+	_, unknownCA := errors.AsType[x509.UnknownAuthorityError](err)
+	_, otherName := errors.AsType[x509.HostnameError](err)
+	dns, isDNS := errors.AsType[*net.DNSError](err)
+	op, isOp := errors.AsType[*net.OpError](err)
+	switch {
+	case unknownCA:
 		return "; use WithRootCAs or PALETTE_CA_FILE to trust a private CA"
-	}
-	if errors.Is(err, http.ErrSchemeMismatch) {
+	case otherName:
+		return "; check the host of the base URL"
+	case errors.Is(err, http.ErrSchemeMismatch):
 		return "; check the port of the base URL, or use http"
+	case isOp && op.Op == "proxyconnect":
+		return "; check HTTPS_PROXY"
+	case isDNS && dns.IsNotFound:
+		return "; check the spelling of the host, and DNS"
 	}
 	return ""
 }

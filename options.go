@@ -27,6 +27,7 @@ type config struct {
 	credentials map[string]credential // by option
 	credential  credential
 	baseURL     *url.URL
+	defaultHost bool // nobody has set baseURL
 	httpAllowed bool
 
 	httpClient    *http.Client
@@ -65,7 +66,7 @@ func WithAPIKeyFile(path string) Option {
 // fails with it and is not retried.
 func WithAPIKeyFunc(f func(context.Context) (string, error)) Option {
 	return func(c *config) error {
-		c.credentials["WithAPIKeyFunc"] = funcCredential(headerAPIKey, f, checkAPIKey)
+		_ = c.setCredential("WithAPIKeyFunc", funcCredential(headerAPIKey, f, checkAPIKey), nil)
 		return require(f != nil, "WithAPIKeyFunc must not be nil")
 	}
 }
@@ -84,7 +85,7 @@ func WithAuthToken(token string) Option {
 // token is valid for 15 minutes (doc). See [WithAPIKeyFunc] for how f is called.
 func WithAuthTokenFunc(f func(context.Context) (string, error)) Option {
 	return func(c *config) error {
-		c.credentials["WithAuthTokenFunc"] = funcCredential(headerAuthToken, f, checkCredential)
+		_ = c.setCredential("WithAuthTokenFunc", funcCredential(headerAuthToken, f, checkCredential), nil)
 		return require(f != nil, "WithAuthTokenFunc must not be nil")
 	}
 }
@@ -92,6 +93,7 @@ func WithAuthTokenFunc(f func(context.Context) (string, error)) Option {
 // setCredential sets the credential that an option or a variable gives. err says why it is
 // invalid.
 func (c *config) setCredential(source string, cred credential, err error) error {
+	cred.source = source + cred.source
 	c.credentials[source] = cred
 	return require(err == nil, source+" is invalid: %w", err)
 }
@@ -262,6 +264,7 @@ func newConfig(opts []Option) (*config, error) {
 	}
 	if c.baseURL == nil {
 		c.baseURL, _ = parseBaseURL(DefaultBaseURL)
+		c.defaultHost = true
 	}
 	c.retries.limited = c.limiter != nil
 	errs = append(errs, c.checkCredentials(), c.checkTLS(), c.checkHTTP())

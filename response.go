@@ -1,6 +1,7 @@
 package palette
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -24,26 +25,31 @@ const (
 // maxPages is the maximum number of pages of a list.
 const maxPages = 10_000
 
-// readResponse reads the response of an attempt. success is the status code of a success, and
-// decode decodes its body; if decode is nil, there is none.
-func readResponse(ctx context.Context, resp *http.Response, success int, decode func([]byte) error, r redactor) outcome {
+// readResponse reads the response of an attempt. decode decodes the body of a success. If it
+// is nil, success is exactly 204, because a sign-in page responds with 200. Otherwise it is
+// any 2xx with the documented body, which may be the only copy of a key.
+func readResponse(ctx context.Context, resp *http.Response, decode func([]byte) error, r redactor) outcome {
 	status := resp.StatusCode
-	o := outcome{status: status, maybeProcessed: status < 300 || status >= 500}
+	o := outcome{status: status, maybeProcessed: status < 300 || status >= 500 || status == http.StatusRequestTimeout}
 	switch {
 	case status >= 300 && status <= 599:
 		apiErr := newAPIError(resp, r)
 		o.err, o.ended, o.retryAfter = apiErr, contextError(ctx), apiErr.RetryAfter
+		o.unauthorized = errors.Is(apiErr, ErrUnauthorized)
 		// nginx, which limits the rate in front of Palette, responds with 503.
 		o.overloaded = status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable && apiErr.Code == ""
 		return o
-	case status != success:
-		o.err = unexpected(fmt.Sprintf("status %d, not %d", status, success), r)
+	case decode == nil && status == http.StatusNoContent:
 		return o
 	case decode == nil:
+		o.err = unexpected(fmt.Sprintf("status %d, not 204", status), r)
+		return o
+	case status/100 != 2:
+		o.err = unexpected(fmt.Sprintf("status %d, not 2xx", status), r)
 		return o
 	case !isJSON(resp.Header):
-		o.err = unexpected(fmt.Sprintf("status %d with Content-Type %q, not JSON: something other than Palette responded",
-			status, mediaType(resp.Header, r)), r)
+		o.err = unexpected(fmt.Sprintf("status %d with Content-Type %q, not JSON: something other than Palette responded, "+
+			"such as a proxy or a sign-in page before it", status, mediaType(resp.Header, r)), r)
 		return o
 	}
 	body, err := readBody(resp, maxBody)
@@ -131,6 +137,9 @@ func describeBody(h http.Header, body []byte, r redactor) string {
 	if len(body) == 0 {
 		return ""
 	}
+	if bytes.Contains(body, []byte("HTTP request to an HTTPS server")) || bytes.Contains(body, []byte("HTTP request was sent to HTTPS port")) {
+		return "the port speaks https, not http" // Go's words, and those of nginx
+	}
 	media := mediaType(h, r)
 	text := fmt.Sprintf("Content-Type is %q, not JSON", media)
 	if media == "application/json" {
@@ -179,11 +188,14 @@ func (r *createResponse) decode(body []byte) error {
 	return nil
 }
 
-type keyResponse struct{ key APIKey }
+type keyResponse struct {
+	uid string // of the key that was asked for
+	key APIKey
+}
 
 func (r *keyResponse) decode(body []byte) (err error) {
-	if r.key, err = decodeKey(body); err == nil && r.key.Metadata.UID == "" {
-		err = errors.New("no metadata.uid")
+	if r.key, err = decodeKey(body); err == nil && r.key.Metadata.UID != r.uid {
+		err = errors.New("metadata.uid is not that of the request")
 	}
 	return err
 }

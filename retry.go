@@ -18,6 +18,8 @@ type outcome struct {
 	refused        bool // an HTTP/2 server promised not to have processed the request
 	permanent      bool // a retry would fail in the same way
 	overloaded     bool // the server or a proxy limits the rate of requests
+	unauthorized   bool // the server does not accept the credential
+	unreachable    bool // there was no connection
 	retryAfter     time.Duration
 	credential     string // the one that was sent
 	err            error  // how the attempt failed; nil: success
@@ -40,7 +42,7 @@ type retryCounter struct{ refused, other, credential int }
 type decision struct {
 	retry  bool
 	wait   time.Duration
-	reason string // why there is none, if the error of the last attempt does not say it
+	reason string // why
 }
 
 // next decides what follows the failed attempt o. fetch returns the credential that the
@@ -48,10 +50,10 @@ type decision struct {
 func (p retryPolicy) next(ctx context.Context, n *retryCounter, o outcome, idempotent bool,
 	fetch func(context.Context) (string, error),
 ) decision {
-	if n.credential == 0 && errors.Is(o.err, ErrUnauthorized) {
+	if o.unauthorized && n.credential < max(1, p.maxRetries) {
 		if now, err := fetch(ctx); err == nil && now != o.credential {
 			n.credential++
-			return decision{retry: true}
+			return decision{retry: true, reason: "the credential has changed"}
 		}
 	}
 	count, ok := p.count(n, o)
@@ -65,7 +67,7 @@ func (p retryPolicy) next(ctx context.Context, n *retryCounter, o outcome, idemp
 	case endsWithin(ctx, wait):
 		return decision{reason: "the context would end before the next attempt"}
 	}
-	return decision{retry: true, wait: wait}
+	return decision{retry: true, wait: wait, reason: o.reason()}
 }
 
 // count counts a retry after o. It returns the number of retries of this kind, and whether
@@ -89,7 +91,8 @@ func shouldRetry(o outcome, idempotent bool) bool {
 		return idempotent || !o.maybeProcessed
 	case o.status == http.StatusTooManyRequests:
 		return true
-	case o.status == http.StatusBadGateway,
+	case o.status == http.StatusRequestTimeout, // of a proxy, possibly after the work
+		o.status == http.StatusBadGateway,
 		o.status == http.StatusServiceUnavailable,
 		o.status == http.StatusGatewayTimeout:
 		return idempotent
@@ -97,8 +100,8 @@ func shouldRetry(o outcome, idempotent bool) bool {
 	return false
 }
 
-// String describes a failed attempt in a log record. It contains no text of the server.
-func (o outcome) String() string {
+// reason describes a failed attempt in a log record. It contains no text of the server.
+func (o outcome) reason() string {
 	var timeout interface{ Timeout() bool }
 	switch {
 	case o.status != 0:

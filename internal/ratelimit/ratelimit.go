@@ -50,10 +50,10 @@ func (l *Limiter) Estimate() time.Duration {
 	return pause + time.Duration(max(missing, 0)/float64(l.tokens.Limit())*float64(time.Second))
 }
 
-// Wait waits until the limiter allows a request. If ctx ends first, or would, it returns
-// the error of ctx or [ErrTooLate].
+// Wait waits until the limiter allows a request. If the deadline of ctx passes first, or
+// would, it returns [ErrTooLate]. If ctx is canceled first, it returns the error of ctx.
 func (l *Limiter) Wait(ctx context.Context) error {
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < l.Estimate() {
+	if endsWithin(ctx, l.Estimate()) {
 		return ErrTooLate
 	}
 	l.waiting.Add(1)
@@ -62,17 +62,31 @@ func (l *Limiter) Wait(ctx context.Context) error {
 	case l.turn <- struct{}{}:
 		defer func() { <-l.turn }()
 	case <-ctx.Done():
-		return ctx.Err()
+		return ended(ctx)
 	}
 	if l.tokens.Wait(ctx) != nil {
-		return ErrTooLate
+		return ended(ctx)
 	}
 	for pause := l.pause(); pause > 0; pause = l.pause() {
-		if err := sleep(ctx, pause); err != nil {
-			return err
+		if endsWithin(ctx, pause) || sleep(ctx, pause) != nil {
+			return ended(ctx)
 		}
 	}
 	return nil
+}
+
+// ended returns the error of a call whose context ended while it waited, or would.
+func ended(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return ctx.Err()
+	}
+	return ErrTooLate
+}
+
+// endsWithin reports whether the deadline of ctx passes within d.
+func endsWithin(ctx context.Context, d time.Duration) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && time.Until(deadline) < d
 }
 
 // pause returns how long the present pause will last.
@@ -96,8 +110,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 // Observe adapts the rate to the response to a request that was sent at the given time. If
 // the server is overloaded, all calls pause, and the rate is halved once for all requests
 // that were sent before, at least to a tenth of the configured one. Otherwise the rate rises
-// by 5 % of the configured one for each second.
-func (l *Limiter) Observe(sent time.Time, overloaded bool, pause time.Duration) {
+// by 5 % of the configured one for each second. Observe returns the new rate if it reduced
+// it, and 0 otherwise.
+func (l *Limiter) Observe(sent time.Time, overloaded bool, pause time.Duration) (slowedTo float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
@@ -110,9 +125,11 @@ func (l *Limiter) Observe(sent time.Time, overloaded bool, pause time.Duration) 
 		l.slowedAt, l.changedAt = now, now
 		l.tokens.SetLimit(max(l.tokens.Limit()/2, l.perSecond/10))
 		l.tokens.SetBurst(1)
+		return float64(l.tokens.Limit())
 	case l.tokens.Limit() < l.perSecond:
 		l.raise(now)
 	}
+	return 0
 }
 
 func (l *Limiter) raise(now time.Time) {

@@ -29,9 +29,7 @@ func Default(timeout time.Duration, roots *x509.CertPool, skipVerify bool) (rt h
 	t.ForceAttemptHTTP2 = true // the clone of a transport without a TLS config would lose HTTP/2
 	t.MaxConnsPerHost, t.MaxIdleConnsPerHost, t.MaxIdleConns = maxConns, maxConns, maxConns
 	t.IdleConnTimeout = 50 * time.Second // load balancers close idle connections after 60 seconds
-	// An HTTP/2 connection that silently stopped carrying bytes must not outlast an attempt.
-	ping := min(max(timeout/3, time.Second), 10*time.Second)
-	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: ping, PingTimeout: ping / 2}
+	t.HTTP2 = pings(timeout)
 	if t.OnProxyConnectResponse == nil {
 		t.OnProxyConnectResponse = checkProxy
 	}
@@ -41,7 +39,19 @@ func Default(timeout time.Duration, roots *x509.CertPool, skipVerify bool) (rt h
 	return t, true
 }
 
+// pings makes the transport find out within an attempt of the given timeout that an HTTP/2
+// connection is dead. Half of the idle time is the least for the response to a ping: less
+// would end healthy connections of slow networks.
+func pings(timeout time.Duration) *http.HTTP2Config {
+	idle := min(max(timeout/3, time.Second), 10*time.Second)
+	response := max(min(timeout*9/10-idle, 5*time.Second), idle/2)
+	return &http.HTTP2Config{SendPingTimeout: idle, PingTimeout: response}
+}
+
+// setTLS makes t verify certificates as told. It removes what would ignore that, or share
+// connections with http.DefaultTransport: a dialer for TLS, and a ready table of protocols.
 func setTLS(t *http.Transport, roots *x509.CertPool, skipVerify bool) {
+	t.DialTLSContext, t.DialTLS, t.TLSNextProto = nil, nil, nil //nolint:staticcheck // DialTLS is deprecated, but used
 	if t.TLSClientConfig == nil {
 		t.TLSClientConfig = &tls.Config{}
 	}
@@ -56,6 +66,9 @@ func checkProxy(_ context.Context, proxy *url.URL, _ *http.Request, resp *http.R
 		return nil
 	}
 	err := fmt.Errorf("proxy %s refused the connection: %d %s", proxy.Host, resp.StatusCode, http.StatusText(resp.StatusCode))
+	if resp.StatusCode == http.StatusProxyAuthRequired {
+		err = fmt.Errorf("%w: check the user and password in HTTPS_PROXY", err)
+	}
 	if resp.StatusCode < 500 {
 		return &permanentError{err}
 	}

@@ -130,9 +130,10 @@ func IsPermanent(err error) bool {
 	return certificate || permanent || errors.Is(err, http.ErrSchemeMismatch)
 }
 
-// refused matches the errors with which net/http reports that an HTTP/2 server promised
-// not to have processed a request whose body was sent.
-var refused = regexp.MustCompile(`^http2: Transport: cannot retry err \[(stream error: stream ID \d+; REFUSED_STREAM; received from peer|http2: Transport received Server's graceful shutdown GOAWAY)\] after Request\.Body was written; define Request\.GetBody to avoid this error$`)
+// refused matches the errors with which net/http reports that an HTTP/2 server promised not
+// to have processed a request: after its body was sent, and, if the server ends the connection
+// with an error code, for its first stream.
+var refused = regexp.MustCompile(`^(http2: Transport: cannot retry err \[(stream error: stream ID \d+; REFUSED_STREAM; received from peer|http2: Transport received Server's graceful shutdown GOAWAY)\] after Request\.Body was written; define Request\.GetBody to avoid this error|http2: Transport received GOAWAY from server ErrCode:[A-Za-z0-9_ ]+)$`)
 
 // IsRefused reports whether err says that an HTTP/2 server did not process the request. It
 // compares the whole text of the innermost error, because other errors quote the server.
