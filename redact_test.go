@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"html"
-	"log/slog"
 	"net/http"
 	"net/url"
-	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -47,7 +44,7 @@ func quoted(s string) string {
 	return string(text)
 }
 
-func TestTextsOfTheServerAreRedacted(t *testing.T) {
+func TestRedactionOfServerTexts(t *testing.T) {
 	t.Parallel()
 	const asText = `Content-Type is "text/plain", not JSON: `
 	word, text := strings.Repeat("x", 195), strings.Repeat("x", 495)
@@ -93,7 +90,7 @@ func TestTextsOfTheServerAreRedacted(t *testing.T) {
 	}
 }
 
-func TestRedactedTransportErrorIsNotWrapped(t *testing.T) {
+func TestRedactionOfTransportErrors(t *testing.T) {
 	t.Parallel()
 	for name, form := range echoForms(echoKey) {
 		t.Run(name, func(t *testing.T) {
@@ -163,10 +160,6 @@ func TestCredentialIsInNoErrorLogOrKeptRequest(t *testing.T) {
 			})
 		}
 	}
-}
-
-func debugLogger(log *bytes.Buffer) *slog.Logger {
-	return slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 func TestUIDThatIsTheCredentialIsNotSent(t *testing.T) {
@@ -243,62 +236,4 @@ func FuzzRedact(f *testing.F) {
 			require.Empty(t, apiErr.Details)
 		}
 	})
-}
-
-// printed returns v as programs print it, and for an error also the errors that it wraps.
-func printed(v any) string {
-	var b strings.Builder
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
-		fmt.Fprintf(&b, verb+"\n", v)
-	}
-	slog.New(slog.NewTextHandler(&b, nil)).Info("", "value", v)
-	slog.New(slog.NewJSONHandler(&b, nil)).Info("", "value", v)
-	switch wrapper := v.(type) {
-	case interface{ Unwrap() error }:
-		b.WriteString(printed(wrapper.Unwrap()))
-	case interface{ Unwrap() []error }:
-		for _, err := range wrapper.Unwrap() {
-			b.WriteString(printed(err))
-		}
-	}
-	return b.String()
-}
-
-// requireUnreachable requires that no string or byte slice that can be reached from v by
-// reflection, also through pointers and unexported fields, contains value.
-func requireUnreachable(t *testing.T, value string, v any) {
-	t.Helper()
-	seen := map[any]bool{}
-	var walk func(path string, v reflect.Value)
-	walk = func(path string, v reflect.Value) {
-		switch v.Kind() {
-		case reflect.String:
-			assert.NotContains(t, v.String(), value, path)
-		case reflect.Interface:
-			walk(path, v.Elem())
-		case reflect.Pointer:
-			if key := [2]any{v.Pointer(), v.Type()}; !seen[key] {
-				seen[key] = true
-				walk(path, v.Elem())
-			}
-		case reflect.Struct:
-			for i := range v.NumField() {
-				walk(path+"."+v.Type().Field(i).Name, v.Field(i))
-			}
-		case reflect.Map:
-			for _, key := range v.MapKeys() {
-				walk(path+"[key]", key)
-				walk(path+"[]", v.MapIndex(key))
-			}
-		case reflect.Slice, reflect.Array:
-			if v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8 {
-				assert.NotContains(t, string(v.Bytes()), value, path)
-				return
-			}
-			for i := range v.Len() {
-				walk(path+"[]", v.Index(i))
-			}
-		}
-	}
-	walk(fmt.Sprintf("%T", v), reflect.ValueOf(v))
 }

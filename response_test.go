@@ -15,42 +15,10 @@ import (
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 )
 
-// nightlyKey is the key of testdata/key.json, and the first of testdata/list.json.
-func nightlyKey() palette.APIKey {
-	return palette.APIKey{
-		Metadata: palette.ObjectMeta{
-			Annotations: map[string]string{
-				"description":     "nightly builds",
-				"ownerUid":        "5f3a1c2e9d8b7a6c5e4f3a21",
-				"permissions":     "apiKey.create,apiKey.delete,apiKey.get,apiKey.list,apiKey.update,tag.update",
-				"scope":           "tenant",
-				"scopeVisibility": "20",
-				"tenantUid":       "5e0d1c2b3a4f5e6d7c8b9a0f",
-			},
-			CreationTimestamp:     time.Date(2024, 9, 16, 14, 46, 28, 677_000_000, time.UTC),
-			Labels:                map[string]string{"team": "builds"},
-			LastModifiedTimestamp: time.Date(2024, 9, 17, 8, 1, 2, 3_000_000, time.UTC),
-			Name:                  "ci",
-			UID:                   "66e844c44bab2337f20c7471",
-		},
-		Spec: palette.APIKeySpec{
-			Expiry: time.Date(2030, 1, 2, 2, 4, 5, 678_000_000, time.UTC),
-			User:   palette.APIKeyUser{FirstName: "Ada", LastName: "Byron", UID: "5f3a1c2e9d8b7a6c5e4f3a21"},
-		},
-		Status: palette.APIKeyStatus{IsActive: true},
-	}
-}
-
 // listKeys returns the keys of a list.
 func listKeys(t *testing.T, body string) ([]palette.APIKey, error) {
 	t.Helper()
 	return newTestClient(t, newMock(t, respond(200, body))).APIKeys.List(t.Context())
-}
-
-// readKey returns the key that a server sends.
-func readKey(t *testing.T, body string) (*palette.APIKey, error) {
-	t.Helper()
-	return newTestClient(t, newMock(t, respond(200, body))).APIKeys.Get(t.Context(), testUID)
 }
 
 func TestCreateResponse(t *testing.T) {

@@ -62,7 +62,7 @@ func TestRequestsForAnotherOriginAreNotSent(t *testing.T) {
 	}
 }
 
-func TestRequestsOfNoCallAreNotSent(t *testing.T) {
+func TestRequestWithoutTheContextOfACallIsNotSent(t *testing.T) {
 	t.Parallel()
 	strange := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
 		return next.RoundTrip(req.WithContext(context.Background()))
@@ -73,36 +73,74 @@ func TestRequestsOfNoCallAreNotSent(t *testing.T) {
 	require.ErrorContains(t, err, "the request is not for the scheme and host of the base URL")
 }
 
-// The wrapper and the transport see the values of the context. Only the transport sees the
-// credential, and it does not see GetBody, with which net/http sends a request a second time.
-func TestWhatWrappersAndTransportsSee(t *testing.T) {
+func TestOnlyTheTransportSeesTheCredential(t *testing.T) {
 	t.Parallel()
-	type trace struct{}
-	m := newMock(t, respond(201, `{"apiKey":"value","uid":"uid"}`))
-	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
-		assert.Equal(t, "trace-1", req.Context().Value(trace{}))
-		assert.Nil(t, req.GetBody)
-		assert.Equal(t, "palette.test", req.Host)
-		assert.Equal(t, testKey, req.Header.Get("ApiKey"))
-		assert.NotContains(t, fmt.Sprintf("%v %+v %#v", req.Context(), req.Context(), req.Context()), testKey)
-		return m.RoundTrip(req)
-	})
-	client := newTestClient(t, rt, withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
-		assert.Equal(t, "trace-1", req.Context().Value(trace{}))
+	m := newMock(t, respond(200, testKeyJSON))
+	client := newTestClient(t, m, withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
 		clone := req.Clone(req.Context())
-		clone.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
-		clone.Host = "attacker.test"
 		resp, err := next.RoundTrip(clone)
 		assert.NotContains(t, fmt.Sprintf("%v %+v %#v", clone, clone, clone.Context()), testKey)
 		assert.Same(t, clone, resp.Request)
 		return resp, err
 	}))
-	ctx := context.WithValue(t.Context(), trace{}, "trace-1")
 
-	_, err := client.APIKeys.Create(ctx, palette.CreateAPIKeyRequest{Metadata: palette.ObjectMetaInput{Name: "ci"}})
+	require.NoError(t, getKey(t, client))
+
+	assert.Equal(t, []string{testKey}, sentKeys(m))
+}
+
+func TestWrapperAndTransportSeeTheValuesOfTheContext(t *testing.T) {
+	t.Parallel()
+	type trace struct{}
+	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		assert.Equal(t, "trace-1", req.Context().Value(trace{}))
+		assert.NotContains(t, fmt.Sprintf("%v %+v %#v", req.Context(), req.Context(), req.Context()), testKey)
+		return respond(200, testKeyJSON)(req)
+	})
+	client := newTestClient(t, rt, withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		assert.Equal(t, "trace-1", req.Context().Value(trace{}))
+		return next.RoundTrip(req)
+	}))
+
+	_, err := client.APIKeys.Get(context.WithValue(t.Context(), trace{}, "trace-1"), testUID)
+
+	require.NoError(t, err)
+}
+
+// With GetBody, net/http sends a request a second time, also if the server may have processed
+// the first.
+func TestTransportCannotSendABodyTwice(t *testing.T) {
+	t.Parallel()
+	m := newMock(t, respond(201, `{"apiKey":"value","uid":"uid"}`))
+	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		assert.Nil(t, req.GetBody)
+		return m.RoundTrip(req)
+	})
+	client := newTestClient(t, rt, withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		clone := req.Clone(req.Context())
+		clone.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
+		return next.RoundTrip(clone)
+	}))
+
+	_, err := createKey(t, client)
 
 	require.NoError(t, err)
 	m.requireSent(`POST /v1/apiKeys {"metadata":{"name":"ci"}}`)
+}
+
+func TestWrapperCannotChangeTheHost(t *testing.T) {
+	t.Parallel()
+	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		assert.Equal(t, "palette.test", req.Host)
+		return respond(200, testKeyJSON)(req)
+	})
+	client := newTestClient(t, rt, withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		clone := req.Clone(req.Context())
+		clone.Host = "attacker.test"
+		return next.RoundTrip(clone)
+	}))
+
+	require.NoError(t, getKey(t, client))
 }
 
 // net/http reports each header field to a trace.
@@ -127,34 +165,31 @@ func TestTraceDoesNotSeeTheCredential(t *testing.T) {
 	}
 }
 
-// startRedirect starts a server that redirects to another one, with the status that is
-// stored in status, and counts the requests that each of them gets.
-func startRedirect(t *testing.T) (server, target *httptest.Server, status, requests, followed *atomic.Int64) {
+// startRedirect starts a server that redirects to another one, and counts the requests that
+// each of them gets.
+func startRedirect(t *testing.T, status int) (server, target *httptest.Server, requests, followed *atomic.Int64) {
 	t.Helper()
-	status, requests, followed = new(atomic.Int64), new(atomic.Int64), new(atomic.Int64)
+	requests, followed = new(atomic.Int64), new(atomic.Int64)
 	target, _ = startServer(t, false, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Add(1) }))
 	server, _ = startServer(t, false, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		requests.Add(1)
 		w.Header().Set("Location", target.URL+"/prefix/target?token=x")
-		w.WriteHeader(int(status.Load()))
+		w.WriteHeader(status)
 	}))
-	return server, target, status, requests, followed
+	return server, target, requests, followed
 }
 
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
-	server, target, status, requests, followed := startRedirect(t)
-	client := newNetworkClient(t, server)
-	for _, code := range []int64{300, 301, 302, 303, 304, 305, 307, 308, 399} { //nolint:paralleltest // the cases share the servers
+	for _, status := range []int{300, 301, 302, 303, 304, 305, 307, 308, 399} {
 		for _, op := range getAndCreate() {
-			t.Run(fmt.Sprintf("%d/%s", code, op.name), func(t *testing.T) {
-				status.Store(code)
-				requests.Store(0)
+			t.Run(fmt.Sprintf("%d/%s", status, op.name), func(t *testing.T) {
+				t.Parallel()
+				server, target, requests, followed := startRedirect(t, status)
 
-				_, err := op.call(t.Context(), client.APIKeys)
+				_, err := op.call(t.Context(), newNetworkClient(t, server).APIKeys)
 
 				require.ErrorIs(t, err, palette.ErrRedirect)
-				requireOutcomeUnknown(t, err, false)
 				require.ErrorContains(t, err, ": to "+target.URL+"/prefix/target (")
 				assert.EqualValues(t, 1, requests.Load())
 				assert.Zero(t, followed.Load())
@@ -163,22 +198,22 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
-// A wrapper that uses http.Client follows redirects, but not with the credential and not to
-// another host.
+// A wrapper that uses http.Client follows redirects, but not to another host.
 func TestWrapperThatFollowsRedirectsReachesNoOtherHost(t *testing.T) {
 	t.Parallel()
-	server, _, status, _, followed := startRedirect(t)
-	client := newNetworkClient(t, server, withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+	following := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
 		return (&http.Client{Transport: next}).Do(req)
-	}))
-	for _, code := range []int64{301, 302, 303, 307, 308} { //nolint:paralleltest // the cases share the servers
+	})
+	for _, status := range []int{301, 302, 303, 307, 308} {
 		for _, op := range getAndCreate() {
-			t.Run(fmt.Sprintf("%d/%s", code, op.name), func(t *testing.T) {
-				status.Store(code)
+			t.Run(fmt.Sprintf("%d/%s", status, op.name), func(t *testing.T) {
+				t.Parallel()
+				server, _, requests, followed := startRedirect(t, status)
 
-				_, err := op.call(t.Context(), client.APIKeys)
+				_, err := op.call(t.Context(), newNetworkClient(t, server, following, palette.WithMaxRetries(0)).APIKeys)
 
 				require.Error(t, err)
+				assert.EqualValues(t, 1, requests.Load())
 				assert.Zero(t, followed.Load())
 			})
 		}
@@ -295,7 +330,7 @@ func TestWrapperThatReadsTheBodyAndSendsNothing(t *testing.T) {
 
 // A transport may use another one as long as nothing has read the body. net/http closes such
 // a body.
-func TestFallbackTransport(t *testing.T) {
+func TestBodyCanBeReadAfterItWasClosed(t *testing.T) {
 	t.Parallel()
 	m := newMock(t, failing(written, errConnReset))
 	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
@@ -635,6 +670,75 @@ func TestRootCAsWithAnyDefaultTransport(t *testing.T) { //nolint:paralleltest //
 	}
 }
 
+// newDefaultTransportClient returns a client with a default transport whose connections lead
+// to serve, in memory. open counts those that are open.
+func newDefaultTransportClient(t *testing.T, serve func(net.Conn), opts ...palette.Option) (client *palette.Client, open *atomic.Int64) {
+	t.Helper()
+	open = new(atomic.Int64)
+	original := http.DefaultTransport
+	t.Cleanup(func() { http.DefaultTransport = original })
+	http.DefaultTransport = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		conn, server := net.Pipe()
+		open.Add(1)
+		go func() {
+			defer open.Add(-1)
+			serve(server)
+			_, _ = io.Copy(io.Discard, server) // until the client closes the connection
+		}()
+		return conn, nil
+	}}
+	client, err := palette.NewClient(append(opts, palette.WithAPIKey(testKey), palette.WithBaseURL("http://127.0.0.1"))...)
+	require.NoError(t, err)
+	t.Cleanup(client.CloseIdleConnections)
+	return client, open
+}
+
+// Load balancers close idle connections after 60 seconds.
+func TestIdleConnectionsAreClosedAfter50Seconds(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
+	synctest.Test(t, func(t *testing.T) {
+		client, open := newDefaultTransportClient(t, func(conn net.Conn) {
+			_, err := http.ReadRequest(bufio.NewReader(conn))
+			assert.NoError(t, err)
+			_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+		})
+
+		require.NoError(t, client.APIKeys.Delete(t.Context(), testUID))
+
+		<-time.After(50*time.Second - 1)
+		synctest.Wait()
+		assert.EqualValues(t, 1, open.Load())
+		<-time.After(1)
+		synctest.Wait()
+		assert.Zero(t, open.Load())
+	})
+}
+
+// Other connections may have gone dead as well.
+func TestAttemptTimeoutClosesIdleConnections(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
+	synctest.Test(t, func(t *testing.T) {
+		var requests atomic.Int64
+		client, open := newDefaultTransportClient(t, func(conn net.Conn) {
+			reader := bufio.NewReader(conn)
+			for _, err := http.ReadRequest(reader); err == nil && requests.Add(1) <= 2; _, err = http.ReadRequest(reader) {
+				<-time.After(time.Millisecond) // until there are two connections
+				_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+			}
+		}, palette.WithMaxRetries(0))
+		var callers sync.WaitGroup
+		for range 2 {
+			callers.Go(func() { assert.NoError(t, client.APIKeys.Delete(t.Context(), testUID)) })
+		}
+		callers.Wait()
+		require.EqualValues(t, 2, open.Load())
+
+		err := client.APIKeys.Delete(t.Context(), testUID)
+
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		synctest.Wait()
+		assert.Zero(t, open.Load())
+	})
+}
+
 // httpmock replaces it.
 func TestReplacedDefaultTransportIsUsed(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
 	original, m := http.DefaultTransport, newMock(t, respond(200, testKeyJSON))
@@ -648,58 +752,4 @@ func TestReplacedDefaultTransportIsUsed(t *testing.T) { //nolint:paralleltest //
 
 	_, err := palette.NewClient(palette.WithAPIKey(testKey), palette.WithInsecureSkipVerify())
 	require.ErrorContains(t, err, "TLS: http.DefaultTransport was replaced by palette_test.sharedTransport, which cannot be configured")
-}
-
-// newNetworkClient returns a client that uses its own transport over real connections.
-func newNetworkClient(t *testing.T, server *httptest.Server, opts ...palette.Option) *palette.Client {
-	t.Helper()
-	opts = append([]palette.Option{
-		palette.WithAPIKey(testKey), palette.WithBaseURL(server.URL + "/prefix"), palette.WithoutRateLimit(),
-	}, opts...)
-	if cert := server.Certificate(); cert != nil {
-		pool := x509.NewCertPool()
-		pool.AddCert(cert)
-		opts = append(opts, palette.WithRootCAs(pool))
-	}
-	client, err := palette.NewClient(opts...)
-	require.NoError(t, err)
-	t.Cleanup(client.CloseIdleConnections)
-	return client
-}
-
-// createConcurrently creates n keys from several goroutines and returns the number of
-// failed calls.
-func createConcurrently(t testing.TB, client *palette.Client, n, goroutines int) int64 {
-	t.Helper()
-	var wg sync.WaitGroup
-	var next, failed atomic.Int64
-	for range goroutines {
-		wg.Go(func() {
-			for next.Add(1) <= int64(n) {
-				if _, err := createKey(t, client); err != nil {
-					failed.Add(1)
-					t.Log(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	return failed.Load()
-}
-
-// getConcurrently gets a key n times at once and returns the number of failed calls.
-func getConcurrently(t *testing.T, client *palette.Client, n int) int64 {
-	t.Helper()
-	var wg sync.WaitGroup
-	var failed atomic.Int64
-	for range n {
-		wg.Go(func() {
-			if err := getKey(t, client); err != nil {
-				failed.Add(1)
-				t.Log(err)
-			}
-		})
-	}
-	wg.Wait()
-	return failed.Load()
 }
