@@ -58,7 +58,7 @@ func (o *output) message(text string, doc map[string]any) {
 }
 
 // retryNotices is a slog.Handler that shows the warnings of calls that take a second or
-// more. A shorter retry is nothing that cron should mail.
+// more. It does not show shorter retries, because cron would send a mail.
 type retryNotices struct {
 	slog.Handler
 	note    func(string)
@@ -84,8 +84,8 @@ func (h *retryNotices) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// stdoutIsClosed reports whether the tool was started without a standard output. Go opens
-// the null device in its place, unlike a shell for reading as well.
+// stdoutIsClosed reports whether the tool was started without a standard output. Go then
+// opens the null device, for reading and writing; a shell opens it only for writing.
 func stdoutIsClosed() bool {
 	stdout, err := os.Stdout.Stat()
 	null, nullErr := os.Stat(os.DevNull)
@@ -96,8 +96,8 @@ func stdoutIsClosed() bool {
 	return errors.Is(err, io.EOF)
 }
 
-// replaceFile replaces the content of a file atomically and keeps its mode. What is no
-// regular file, such as /dev/stdout, is written as it is.
+// replaceFile replaces the content of a file atomically and keeps its mode. If the path is
+// not a regular file, such as /dev/stdout, it is written directly.
 func replaceFile(path, text string) error {
 	mode := os.FileMode(0o666) // minus the umask: it holds no secret
 	if info, err := os.Stat(path); err == nil {
