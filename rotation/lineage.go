@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -160,14 +161,10 @@ func (which Key) list(keys []palette.APIKey) string {
 
 // unmarked returns annotations without those that the server or a rotation adds.
 func unmarked(annotations map[string]string) map[string]string {
-	kept := map[string]string{}
-	for name, value := range annotations {
-		switch name {
-		case "ownerUid", "permissions", "scope", "scopeVisibility", "tenantUid",
-			annotationRoot, annotationReplaces, annotationFingerprint, annotationRetired:
-		default:
-			kept[name] = value
-		}
+	kept := maps.Clone(annotations)
+	for _, name := range []string{"ownerUid", "permissions", "scope", "scopeVisibility", "tenantUid",
+		annotationRoot, annotationReplaces, annotationFingerprint, annotationRetired} {
+		delete(kept, name)
 	}
 	return kept
 }

@@ -17,7 +17,7 @@ import (
 // Programs read the key from the file while it is rotated again and again.
 func TestReadersOfTheFileNeverFail(t *testing.T) {
 	t.Parallel()
-	const readers, rotations = 32, 20
+	const readers, rotations = 8, 12
 	for _, overlap := range []time.Duration{time.Hour, 0} {
 		t.Run("overlap "+overlap.String(), func(t *testing.T) {
 			t.Parallel()

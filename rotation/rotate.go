@@ -1,6 +1,7 @@
 package rotation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,12 +65,12 @@ const (
 // is [palette.ErrInvalidArgument].
 func Rotate(ctx context.Context, client *palette.Client, key Key, store Store, policy Policy) (Result, error) {
 	r := &run{client: client, store: store, policy: policy}
-	err := r.rotate(ctx, key)
-	if err != nil {
+	if err := r.rotate(ctx, key); err != nil {
 		r.result = Result{}
+		r.note(err)
 	}
-	if err = join(append(r.problems, err)...); err != nil {
-		return r.result, fmt.Errorf("rotation: %w%s", err, r.describeKeys())
+	if r.problem != nil {
+		return r.result, fmt.Errorf("rotation: %w%s", r.problem, r.describeKeys())
 	}
 	return r.result, nil
 }
@@ -93,16 +94,25 @@ type run struct {
 	stored   palette.Secret   // what the store held at the start
 	current  palette.APIKey   // the key that the store held or, if it held none of the lineage, should hold
 	seen     bool             // the store held it
+	foreign  bool             // the store held a key of another lineage
 	reverted bool             // the store held another key once
 
 	lifetime time.Duration   // of the new key
 	newUID   string          // of the new key
-	fresh    *palette.Client // uses the new key
+	fresh    *palette.Client // uses the key that is in the store now
 	result   Result
-	problems []error // older keys that could not be ended
+	problem  error // what does not stop the run: older keys that could not be ended
 }
 
-// rotate is the protocol. Its errors stop the run, unlike r.problems.
+// note adds an error to r.problem.
+func (r *run) note(err error) {
+	if r.problem != nil && err != nil {
+		err = fmt.Errorf("%w; %w", r.problem, err)
+	}
+	r.problem = cmp.Or(err, r.problem)
+}
+
+// rotate is the protocol.
 func (r *run) rotate(ctx context.Context, which Key) error {
 	// Step 1: look what the store holds.
 	if err := r.look(ctx, which); err != nil {
@@ -131,7 +141,7 @@ func (r *run) rotate(ctx context.Context, which Key) error {
 		return err
 	}
 	// Step 6: retire the keys that it replaces.
-	return r.retireOlder(ctx)
+	return r.finishRun(ctx)
 }
 
 // look lists the keys, loads the store and finds the current key.
@@ -148,7 +158,7 @@ func (r *run) look(ctx context.Context, which Key) error {
 	}
 	if err == nil && !r.current.Status.IsActive {
 		err = fmt.Errorf("the key %s is inactive, and a rotation does not undo that somebody revoked it: "+
-			"reactivate it, or put a key of another name into the store", r.current.Metadata.UID)
+			"reactivate it, or delete it and put another key into the store", r.current.Metadata.UID)
 	}
 	return err
 }
@@ -169,7 +179,9 @@ func (r *run) list(ctx context.Context, which Key) error {
 		return errors.New("the key has no owner")
 	}
 	for _, key := range keys {
-		if ownerOf(key) == lineage.owner && lineageOf(key) != lineage && hasValue(key, r.stored) {
+		isOther := lineageOf(key) != lineage && hasValue(key, r.stored)
+		r.foreign = r.foreign || isOther
+		if isOther && ownerOf(key) == lineage.owner {
 			return fmt.Errorf("the store holds the key %s of another rotation: each key needs a store of its own", key.Metadata.UID)
 		}
 	}
@@ -203,7 +215,7 @@ func (r *run) assess(ctx context.Context) (err error) {
 	if err := r.setLifetime(); err != nil {
 		return err
 	}
-	if !r.seen && !r.stored.IsZero() && isFirst(r.current) && !hasFingerprint(r.current) {
+	if !r.seen && !r.foreign && !r.stored.IsZero() && isFirst(r.current) && !hasFingerprint(r.current) {
 		if r.seen, err = r.authenticates(ctx, r.stored); err != nil {
 			return fmt.Errorf("test the stored key: %w", err)
 		}
@@ -263,23 +275,13 @@ func (r *run) finish(ctx context.Context) {
 		return
 	}
 	r.fresh, _ = r.client.WithAPIKey(r.stored.Reveal()) // valid: it has the fingerprint of a key
-	replaced := r.current.Metadata.Annotations[annotationReplaces]
-	old := older[0]
-	for _, key := range older {
-		if key.Metadata.UID == replaced {
-			old = key
-		}
+	old, replaced := older[0], r.current.Metadata.Annotations[annotationReplaces]
+	if at := slices.IndexFunc(older, func(key palette.APIKey) bool { return key.Metadata.UID == replaced }); at >= 0 {
+		old = older[at]
 	}
-	r.result = Result{Rotated: true, OldUID: old.Metadata.UID, NewUID: r.current.Metadata.UID}
-	for _, key := range older {
-		expiry, err := r.retire(ctx, key, key.Metadata.UID == replaced)
-		if err != nil && !errors.Is(err, errInactive) {
-			r.problems = append(r.problems, err)
-		}
-		if key.Metadata.UID == old.Metadata.UID {
-			r.result.OldExpiry = expiry
-		}
-	}
+	expiry, err := r.retireAll(ctx, old, old.Metadata.UID == replaced)
+	r.note(err)
+	r.result = Result{Rotated: true, OldUID: old.Metadata.UID, NewUID: r.current.Metadata.UID, OldExpiry: expiry}
 }
 
 // older returns the keys that are older than the current one and that no run has retired.
@@ -303,7 +305,7 @@ func (r *run) isDue() bool {
 	switch {
 	case !r.seen, isRetired(r.current):
 		return true
-	case renewBefore == 0 && len(r.problems) == 0:
+	case renewBefore == 0 && r.problem == nil:
 		return !r.result.Rotated
 	case renewBefore == 0: // each new key would be one more that cannot be ended
 		renewBefore = lifetimeOf(r.current) / 2
@@ -315,7 +317,7 @@ func (r *run) isDue() bool {
 func (r *run) clean(ctx context.Context) {
 	for _, key := range r.disposable() {
 		if err := r.dispose(ctx, key); err != nil {
-			r.problems = append(r.problems, fmt.Errorf("delete the key %s: %w", key.Metadata.UID, err))
+			r.note(fmt.Errorf("delete the key %s: %w", key.Metadata.UID, err))
 		}
 	}
 }
@@ -352,13 +354,13 @@ func (r *run) dispose(ctx context.Context, listed palette.APIKey) error {
 	if err != nil && !errors.Is(err, palette.ErrNotFound) {
 		return err
 	}
-	r.forget(uid)
+	r.replace(uid)
 	return nil
 }
 
 // checkRoom returns an error if a new key would be one too many.
 func (r *run) checkRoom() error {
-	if len(r.problems) > 0 && !r.isDue() {
+	if r.problem != nil && !r.isDue() {
 		return errors.New("no key was created, because older ones could not be ended")
 	}
 	_, newer := r.split()
@@ -377,13 +379,15 @@ func (r *run) checkRoom() error {
 func (r *run) create(ctx context.Context) (palette.Secret, error) {
 	req := r.newRequest()
 	created, err := r.client.APIKeys.Create(ctx, req)
-	switch {
-	case errors.Is(err, palette.ErrOutcomeUnknown):
-		return palette.Secret{}, fmt.Errorf("create the new key: %w; if it exists, nobody has its value, and a later run deletes it", err)
-	case errors.Is(err, palette.ErrBadRequest), errors.Is(err, palette.ErrForbidden), errors.Is(err, palette.ErrConflict): // perhaps a limit
-		return palette.Secret{}, fmt.Errorf("create the new key: %w; a rotation needs room for one more key", err)
-	case err != nil:
-		return palette.Secret{}, fmt.Errorf("create the new key: %w", err)
+	if err != nil {
+		hint := ""
+		switch {
+		case errors.Is(err, palette.ErrOutcomeUnknown):
+			hint = "; if it exists, nobody has its value, and a later run deletes it"
+		case errors.Is(err, palette.ErrBadRequest), errors.Is(err, palette.ErrForbidden), errors.Is(err, palette.ErrConflict): // perhaps a limit
+			hint = "; a rotation needs room for one more key"
+		}
+		return palette.Secret{}, fmt.Errorf("create the new key: %w%s", err, hint)
 	}
 	r.newUID = created.UID
 	if r.fresh, err = r.client.WithAPIKey(created.APIKey.Reveal()); err == nil {
@@ -436,7 +440,7 @@ func (r *run) prove(ctx context.Context, value palette.Secret, sent palette.Crea
 	if err := get(); err != nil {
 		return err
 	}
-	r.remember(*key)
+	r.replace(r.newUID, *key)
 	sent.Metadata.Annotations[annotationFingerprint] = fingerprint(r.newUID, value)
 	return checkNewKey(*key, sent)
 }
@@ -467,7 +471,7 @@ func (r *run) discard(ctx context.Context, err error) error {
 	if deleteErr != nil {
 		return fmt.Errorf("%w; the new key %s was not saved and could not be deleted; nobody has its value, and a later run deletes it", err, r.newUID)
 	}
-	r.forget(r.newUID)
+	r.replace(r.newUID)
 	return fmt.Errorf("%w; the new key was deleted", err)
 }
 
@@ -485,19 +489,15 @@ func (r *run) save(ctx context.Context, value palette.Secret) error {
 	if err := r.store.Save(ctx, value); err != nil {
 		return fmt.Errorf("save the new key: %w", err)
 	}
-	errStale := errors.New("the store still holds another key than the one that was saved")
-	isStale := func(err error) bool { return errors.Is(err, errStale) }
-	err = poll(ctx, patienceWithLoad, isStale, func() error {
-		loaded, err := r.store.Load(ctx)
-		switch {
-		case err != nil:
-			return err
-		case loaded == value:
-			return nil
-		case loaded == r.stored && (r.seen || loaded.IsZero()):
-			return errStale
+	var loaded palette.Secret
+	lags := func(err error) bool {
+		return errors.Is(err, errOtherKey) && loaded == r.stored && (r.seen || loaded.IsZero())
+	}
+	err = poll(ctx, patienceWithLoad, lags, func() (err error) {
+		if loaded, err = r.store.Load(ctx); err == nil && loaded != value {
+			err = errOtherKey
 		}
-		return errors.New("the store holds neither the key that was saved nor the one before")
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("load the new key to compare: %w", err)
@@ -505,19 +505,15 @@ func (r *run) save(ctx context.Context, value palette.Secret) error {
 	return nil
 }
 
-// errInactive reports a key that somebody has revoked. It is not touched: an update could
-// activate it.
-var errInactive = errors.New("the key was revoked during the run")
+var (
+	errOtherKey = errors.New("the store holds another key than the one that was saved")
+	errInactive = errors.New("the key was revoked during the run") // it is not touched: an update could activate it
+)
 
-// retireOlder retires the current key, which was just replaced, and those that are older.
-func (r *run) retireOlder(ctx context.Context) error {
-	for _, key := range r.older() {
-		if _, err := r.retire(ctx, key, false); err != nil && !errors.Is(err, errInactive) {
-			r.problems = append(r.problems, err)
-		}
-	}
+// finishRun retires the current key, which was just replaced, and those that are older.
+func (r *run) finishRun(ctx context.Context) error {
 	uid := r.current.Metadata.UID
-	expiry, err := r.retire(ctx, r.current, r.seen)
+	expiry, err := r.retireAll(ctx, r.current, r.seen)
 	if errors.Is(err, errInactive) { // a rotation does not undo that
 		err = r.do(func(service *palette.APIKeysService) error { return service.Revoke(ctx, r.newUID) })
 		if err != nil {
@@ -525,24 +521,34 @@ func (r *run) retireOlder(ctx context.Context) error {
 		}
 		return fmt.Errorf("the key %s was revoked during the run, and therefore the new key %s, which the store holds, as well", uid, r.newUID)
 	}
-	if err != nil {
-		r.problems = append(r.problems, err)
-	}
+	r.note(err)
 	if r.reverted {
-		r.problems = append(r.problems, ErrReverted)
+		r.note(ErrReverted)
 	}
 	r.result = Result{Rotated: true, OldUID: uid, NewUID: r.newUID, OldExpiry: expiry}
 	return nil
 }
 
-// retire ends a key after the overlap, and returns when. A key that was not seen in the
-// store can still come to light there, and may be in use elsewhere if the store is a wrong one.
-func (r *run) retire(ctx context.Context, listed palette.APIKey, wasStored bool) (time.Time, error) {
-	uid, overlap := listed.Metadata.UID, r.policy.Overlap
-	if !wasStored {
-		overlap = max(overlap, minimumOverlap)
+// retireAll retires old, which the store held before, and all keys that are older than the
+// current one. It returns when old ends. A key that was not seen in the store can still come
+// to light there, and may be in use elsewhere if the store is a wrong one.
+func (r *run) retireAll(ctx context.Context, old palette.APIKey, wasStored bool) (time.Time, error) {
+	for _, key := range r.older() {
+		if key.Metadata.UID != old.Metadata.UID {
+			if _, err := r.retire(ctx, key, max(minimumOverlap, r.policy.Overlap)); !errors.Is(err, errInactive) {
+				r.note(err)
+			}
+		}
 	}
-	var expiry time.Time
+	if wasStored {
+		return r.retire(ctx, old, r.policy.Overlap)
+	}
+	return r.retire(ctx, old, max(minimumOverlap, r.policy.Overlap))
+}
+
+// retire ends a key after the overlap, and returns when; the zero time means that it is deleted.
+func (r *run) retire(ctx context.Context, listed palette.APIKey, overlap time.Duration) (time.Time, error) {
+	uid, expiry := listed.Metadata.UID, time.Time{}
 	err := r.do(func(service *palette.APIKeysService) error {
 		key, err := service.Get(ctx, uid)
 		switch {
@@ -551,32 +557,28 @@ func (r *run) retire(ctx context.Context, listed palette.APIKey, wasStored bool)
 			err = errInactive
 		case key.Expired(r.now()):
 			expiry = key.Spec.Expiry
-		case overlap == 0:
+		case overlap > 0:
+			expiry, err = r.shorten(ctx, service, key, overlap)
+		default:
 			if err = service.Delete(ctx, uid); errors.Is(err, palette.ErrForbidden) {
 				expiry, err = r.shorten(ctx, service, key, time.Minute)
 			}
-		default:
-			expiry, err = r.shorten(ctx, service, key, overlap)
 		}
 		return err
 	})
 	switch {
-	case errors.Is(err, palette.ErrNotFound):
-		r.forget(uid)
+	case err == nil && !expiry.IsZero():
+		return expiry, nil
+	case err == nil, errors.Is(err, palette.ErrNotFound):
+		r.replace(uid)
 		return time.Time{}, nil
-	case errors.Is(err, errInactive):
-		return listed.Spec.Expiry, err
-	case err != nil:
-		return listed.Spec.Expiry, fmt.Errorf("retire the key %s: %w", uid, err)
-	case expiry.IsZero():
-		r.forget(uid)
 	}
-	return expiry, nil
+	return listed.Spec.Expiry, fmt.Errorf("retire the key %s: %w", uid, err)
 }
 
 // shorten lets a key expire after the overlap, and marks it as retired.
 func (r *run) shorten(ctx context.Context, service *palette.APIKeysService, key *palette.APIKey, overlap time.Duration) (time.Time, error) {
-	uid, end := key.Metadata.UID, r.now().Add(overlap).UTC().Truncate(time.Second)
+	uid, end := key.Metadata.UID, r.now().Add(overlap).UTC().Truncate(time.Millisecond)
 	if key.Expired(end) {
 		end = key.Spec.Expiry
 	}
@@ -590,7 +592,7 @@ func (r *run) shorten(ctx context.Context, service *palette.APIKeysService, key 
 	if err != nil {
 		return end, err
 	}
-	r.remember(*key)
+	r.replace(uid, *key)
 	switch {
 	case !key.Status.IsActive:
 		err = errInactive
@@ -626,7 +628,7 @@ func poll(ctx context.Context, patience time.Duration, retry func(error) bool, f
 			return err
 		}
 		if ctxErr := sleep(ctx, pollInterval); ctxErr != nil {
-			return join(err, ctxErr)
+			return fmt.Errorf("%w (%w)", err, ctxErr)
 		}
 	}
 }
@@ -642,42 +644,22 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // now returns the time, which is not before the creation of the newest key, by the server's clock.
 func (r *run) now() time.Time {
-	now := time.Now()
-	for _, key := range r.keys {
-		if created := key.Metadata.CreationTimestamp; created.After(now) {
-			now = created
-		}
+	now, newest := time.Now(), r.keys[len(r.keys)-1].Metadata.CreationTimestamp
+	if newest.After(now) {
+		return newest
 	}
 	return now
 }
 
-func (r *run) forget(uid string) {
-	r.keys = slices.DeleteFunc(r.keys, func(key palette.APIKey) bool { return key.Metadata.UID == uid })
-}
-
-func (r *run) remember(key palette.APIKey) {
-	for i := range r.keys {
-		if r.keys[i].Metadata.UID == key.Metadata.UID {
-			r.keys[i] = key
-		}
+// replace replaces a key in r.keys, or removes it.
+func (r *run) replace(uid string, with ...palette.APIKey) {
+	if at := slices.IndexFunc(r.keys, func(key palette.APIKey) bool { return key.Metadata.UID == uid }); at >= 0 {
+		r.keys = slices.Replace(r.keys, at, at+1, with...)
 	}
 }
 
 func lifetimeOf(key palette.APIKey) time.Duration {
 	return key.Spec.Expiry.Sub(key.Metadata.CreationTimestamp)
-}
-
-// join joins errors on one line.
-func join(errs ...error) (joined error) {
-	for _, err := range errs {
-		switch {
-		case joined == nil:
-			joined = err
-		case err != nil:
-			joined = fmt.Errorf("%w; %w", joined, err)
-		}
-	}
-	return joined
 }
 
 // describeKeys lists the keys that work, for errors.
