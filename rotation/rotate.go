@@ -591,10 +591,13 @@ func (r *run) shorten(ctx context.Context, service *palette.APIKeysService, key 
 		return end, err
 	}
 	r.remember(*key)
-	if !isRetired(*key) {
-		return key.Spec.Expiry, errors.New("the server did not keep the new expiry or the annotation " + annotationRetired)
+	switch {
+	case !key.Status.IsActive:
+		err = errInactive
+	case !isRetired(*key):
+		err = errors.New("the server did not keep the new expiry or the annotation " + annotationRetired)
 	}
-	return key.Spec.Expiry, nil
+	return key.Spec.Expiry, err
 }
 
 // do calls f with the client or, if the client's own key has ended on the way, with the new

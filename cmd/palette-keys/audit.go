@@ -119,8 +119,8 @@ func (c *auditCommand) inspect(key palette.APIKey, keys []palette.APIKey) []stri
 	})
 }
 
-// write writes the wanted document to standard output or, in addition to the table, to a
-// file.
+// write writes the document to standard output. With -out, it writes the document to a file
+// and the table to standard output.
 func (c *auditCommand) write(keys []palette.APIKey, found []audited) error {
 	rows := [][]string{append(slices.Clone(header), "FINDINGS")}
 	for _, key := range found {
@@ -144,10 +144,13 @@ func (c *auditCommand) write(keys []palette.APIKey, found []audited) error {
 	if c.out == "-" {
 		return nil
 	}
-	return replaceFile(c.out, document)
+	if err := replaceFile(c.out, document); err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	return nil
 }
 
-// labelEscapes are all that the text format of Prometheus knows.
+// labelEscapes are the escapes of the text format of Prometheus; it has no others.
 var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 // metrics returns metrics of keys in the text format of Prometheus.

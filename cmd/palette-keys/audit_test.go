@@ -208,11 +208,11 @@ func TestAuditReplacesItsFile(t *testing.T) {
 	folder := t.TempDir()
 	file, link := filepath.Join(folder, "keys.prom"), filepath.Join(folder, "link")
 	require.NoError(t, os.WriteFile(file, []byte("old"), 0o600))
-	require.NoError(t, os.Chmod(file, 0o640)) //nolint:gosec // the collector reads it
+	require.NoError(t, os.Chmod(file, 0o640))
 	require.NoError(t, os.Symlink(file, link))
 	reader, err := os.Open(file)
 	require.NoError(t, err)
-	defer reader.Close()
+	t.Cleanup(func() { _ = reader.Close() })
 
 	got := runTool(t, environment(server), "audit", "-prometheus", "-out", link)
 	old, err := io.ReadAll(reader)

@@ -47,6 +47,7 @@ func TestCreateWithJSON(t *testing.T) {
 
 func TestCreateWritesAFile(t *testing.T) {
 	t.Parallel()
+	requireUnix(t)
 	server := palettetest.Start(t)
 	file := filepath.Join(t.TempDir(), "ci.key")
 
@@ -125,6 +126,23 @@ func TestCreateDeletesAKeyThatDoesNotFit(t *testing.T) {
 	assert.Equal(t, 1, got.code)
 	assert.Contains(t, got.stderr, "no space left on device; the key was deleted")
 	assert.Empty(t, server.Keys())
+}
+
+func TestFilesThatDoNotFitAreNotReplaced(t *testing.T) {
+	t.Parallel()
+	server := palettetest.Start(t)
+	file, old := filepath.Join(t.TempDir(), "ci.key"), writeFile(t, "old")
+	env := append(environment(server), "FILE="+file, "OLD="+old)
+
+	created := runShell(t, env, `ulimit -f 0; exec "$TOOL" create -name ci -out "$FILE"`)
+	audited := runShell(t, env, `ulimit -f 0; exec "$TOOL" audit -prometheus -out "$OLD"`)
+
+	assert.Equal(t, []int{1, 1}, []int{created.code, audited.code})
+	assert.Contains(t, created.stderr, "file too large; the key was deleted")
+	assert.NoFileExists(t, file)
+	assert.Empty(t, server.Keys())
+	assert.Contains(t, audited.stderr, "palette-keys: audit: ")
+	assert.Equal(t, "old", readFile(t, old))
 }
 
 func TestCreateWithoutStandardOutputCreatesNoKey(t *testing.T) {

@@ -21,13 +21,6 @@ func isUsage(err error) bool {
 	return errors.As(err, new(usageError)) || errors.Is(err, palette.ErrInvalidArgument)
 }
 
-// interruptedError is the error of a command that a signal ended.
-type interruptedError struct{ error }
-
-func (e interruptedError) Error() string { return "interrupted: " + e.error.Error() }
-
-func (e interruptedError) Unwrap() error { return e.error }
-
 // kinds are the names of classes in JSON. help.txt lists them all.
 var kinds = []struct {
 	class error
@@ -46,11 +39,11 @@ var kinds = []struct {
 }
 
 // kindOf returns the class of an error. If a key may exist, that matters most.
-func kindOf(err error) string {
+func kindOf(err error, interrupted bool) string {
 	switch {
 	case errors.Is(err, palette.ErrOutcomeUnknown), errors.Is(err, kube.ErrOutcomeUnknown):
 		return "outcome_unknown"
-	case errors.As(err, new(interruptedError)):
+	case interrupted:
 		return "interrupted"
 	case isUsage(err):
 		return "usage"

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -44,6 +45,7 @@ func TestMain(m *testing.M) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			panic(string(out))
 		}
+		_ = flag.Set("test.parallel", "16") // most tests wait for processes, not for processors
 		return m.Run()
 	}())
 }

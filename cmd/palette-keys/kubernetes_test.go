@@ -401,14 +401,14 @@ type killer struct {
 	at      int64 // the first request is 1
 	after   bool  // it was handled
 	count   atomic.Int64
-	process atomic.Pointer[os.Process]
+	process chan *os.Process // of each run
 }
 
 // newKiller returns a cluster in which the key was rotated once before: a run that finds the
 // fingerprint of the stored key does not wait for a key to be listed.
 func newKiller(t *testing.T, at int64, after bool) *killer {
 	t.Helper()
-	k := &killer{cluster: newCluster(t), at: at, after: after}
+	k := &killer{cluster: newCluster(t), at: at, after: after, process: make(chan *os.Process, 2)}
 	first := k.cluster.rotate(t)
 	require.Zero(t, first.code, first.stderr)
 	k.old = k.Value("apiKey")
@@ -430,7 +430,7 @@ func (k *killer) intercept(w http.ResponseWriter, r *http.Request, handle http.H
 		handle(httptest.NewRecorder(), r)
 	}
 	_, _ = io.Copy(io.Discard, r.Body) // else the server does not notice that the tool has ended
-	_ = k.process.Load().Kill()
+	_ = (<-k.process).Kill()           // a request can arrive before Start returns
 	<-r.Context().Done()
 }
 
@@ -439,7 +439,7 @@ func (k *killer) rotate(t *testing.T) result {
 	cmd := newTool(t, k.env, "rotate", "-name", "ci", "-overlap", "8d", "-kubernetes-secret", "palette")
 	cmd.Dir = k.folder
 	tool := start(t, cmd)
-	k.process.Store(tool.cmd.Process)
+	k.process <- tool.cmd.Process
 	output, code := tool.wait(t)
 	return result{stderr: output, code: code}
 }

@@ -81,15 +81,16 @@ func run(args []string) int {
 	if out.err != nil && (err == nil || code == codeFindings) {
 		err, silent = fmt.Errorf("a result is lost: %w", out.err), false
 	}
-	switch {
-	case err == nil || silent:
+	if err == nil || silent {
 		return int(code)
-	case ctx.Err() != nil:
-		err = interruptedError{err}
 	}
-	out.report(err)
+	interrupted := ctx.Err() != nil
+	if interrupted {
+		err = fmt.Errorf("interrupted: %w", err)
+	}
+	out.report(kindOf(err, interrupted), err)
 	switch {
-	case ctx.Err() != nil:
+	case interrupted:
 		return codeInterrupted
 	case isUsage(err):
 		return codeUsage
@@ -168,7 +169,7 @@ func newClient(opts ...palette.Option) (*palette.Client, error) {
 		return nil, usagef("no credential: set one of the variables %s", strings.Join(names, ", "))
 	}
 	return palette.NewClient(append(opts, palette.WithEnv(), palette.WithUserAgent("palette-keys/"+version.Version),
-		palette.WithLogger(slog.New(&retryNotices{Handler: slog.DiscardHandler})))...)
+		palette.WithLogger(slog.New(&retryNotices{Handler: slog.DiscardHandler, note: out.note})))...)
 }
 
 //go:embed help.txt

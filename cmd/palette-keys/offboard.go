@@ -83,10 +83,10 @@ func revokeAndDelete(ctx context.Context, client *palette.Client, keys []palette
 }
 
 // finishOffboarding reports what was done. It looks once more, because the user may have
-// created keys in the meantime; but an empty list does not make up for failed requests.
+// created keys in the meantime. If a request failed, an empty list is no success.
 func finishOffboarding(ctx context.Context, client *palette.Client, user, done string, err error) error {
 	left, listErr := keysOf(ctx, client, user)
-	rest := fmt.Sprintf("%d keys are left: run the same command again", len(left))
+	rest := fmt.Sprintf("%d left: run the same command again", len(left))
 	switch {
 	case errors.Is(listErr, palette.ErrUnauthorized):
 		rest = "not finished: run the same command with the credential of another user"
@@ -95,6 +95,8 @@ func finishOffboarding(ctx context.Context, client *palette.Client, user, done s
 	case err == nil && len(left) == 0:
 		out.result(fmt.Sprintf("%s of the user %s\n", done, user))
 		return nil
+	case len(left) == 0:
+		rest = "none left"
 	}
 	return errors.Join(cmp.Or(err, listErr), fmt.Errorf("offboard: %s of the user %s; %s", done, user, rest))
 }

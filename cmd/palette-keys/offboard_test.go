@@ -89,7 +89,7 @@ func TestOffboardFinishesInASecondRun(t *testing.T) {
 	assert.Equal(t, []int{1, 0}, []int{first.code, second.code})
 	assert.Contains(t, first.stderr, "palette-keys: a1: palette: apiKeys.delete: 403")
 	assert.Contains(t, first.stderr, "deleted 1 of 2 keys\n")
-	assert.Contains(t, first.stderr, "offboard: revoked 1 and deleted 1 keys of the user "+alice+"; 1 keys are left: run the same command again\n")
+	assert.Contains(t, first.stderr, "offboard: revoked 1 and deleted 1 keys of the user "+alice+"; 1 left: run the same command again\n")
 	assert.Len(t, server.Keys(), 1)
 }
 
@@ -123,7 +123,7 @@ func TestOffboardReportsAKeyThatWasCreatedInTheMeantime(t *testing.T) {
 
 	assert.Equal(t, 1, got.code)
 	assert.Contains(t, got.stderr, "deleted a2 (2 of 2)\npalette-keys: offboard: revoked 1 and deleted 2 keys of the user "+alice+
-		"; 1 keys are left: run the same command again\n")
+		"; 1 left: run the same command again\n")
 }
 
 // Somebody else has deleted the keys; but the requests of this run have failed.
@@ -137,7 +137,7 @@ func TestOffboardDoesNotReportWhatItHasNotDone(t *testing.T) {
 		}
 		deleteAll.Do(func() {
 			for _, uid := range []string{"a1", "a2"} {
-				request := httptest.NewRequest(http.MethodDelete, "/v1/apiKeys/"+uid, nil)
+				request := httptest.NewRequestWithContext(r.Context(), http.MethodDelete, "/v1/apiKeys/"+uid, nil)
 				request.Header.Set("ApiKey", server.APIKey)
 				server.ServeHTTP(httptest.NewRecorder(), request)
 			}
@@ -153,6 +153,6 @@ func TestOffboardDoesNotReportWhatItHasNotDone(t *testing.T) {
 	assert.Equal(t, 1, got.code)
 	assert.NotContains(t, got.stdout, "deleted")
 	assert.Contains(t, got.stderr, "palette-keys: a1: palette: apiKeys.revoke: 403 OperationForbidden")
-	assert.Contains(t, got.stderr, "offboard: revoked 0 and deleted 0 keys of the user "+alice+"; 0 keys are left")
+	assert.Contains(t, got.stderr, "offboard: revoked 0 and deleted 0 keys of the user "+alice+"; none left\n")
 	assert.Len(t, server.Keys(), 1)
 }

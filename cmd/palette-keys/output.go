@@ -41,8 +41,8 @@ func (o *output) note(text string) {
 }
 
 // report writes an error to standard error.
-func (o *output) report(err error) {
-	doc := map[string]any{"kind": kindOf(err), "message": err.Error()}
+func (o *output) report(kind string, err error) {
+	doc := map[string]any{"kind": kind, "message": err.Error()}
 	if apiErr, ok := errors.AsType[*palette.APIError](err); ok {
 		doc["code"], doc["status"], doc["ref"] = apiErr.Code, apiErr.StatusCode, apiErr.Ref
 	}
@@ -58,9 +58,10 @@ func (o *output) message(text string, doc map[string]any) {
 }
 
 // retryNotices is a slog.Handler that shows the warnings of calls that take a second or
-// more. A shorter retry is nothing that cron should mail.
+// more. It does not show shorter retries, because cron would send a mail.
 type retryNotices struct {
 	slog.Handler
+	note    func(string)
 	started time.Time // when the call was started
 }
 
@@ -78,25 +79,25 @@ func (h *retryNotices) Handle(_ context.Context, r slog.Record) error {
 	}
 	wait, _ := attrs["wait"].(time.Duration)
 	if r.Level >= slog.LevelWarn && r.Time.Add(wait).Sub(h.started) >= time.Second {
-		out.note(text)
+		h.note(text)
 	}
 	return nil
 }
 
-// stdoutIsClosed reports whether the tool was started without a standard output. Go opens
-// the null device in its place, unlike a shell for reading as well.
+// stdoutIsClosed reports whether the tool was started without a standard output. Go then
+// opens the null device, for reading and writing; a shell opens it only for writing.
 func stdoutIsClosed() bool {
 	stdout, err := os.Stdout.Stat()
 	null, nullErr := os.Stat(os.DevNull)
-	if err != nil || nullErr != nil {
+	if err != nil || nullErr != nil || !os.SameFile(stdout, null) {
 		return err != nil
 	}
 	_, err = os.Stdout.Read(make([]byte, 1))
-	return os.SameFile(stdout, null) && err == io.EOF //nolint:errorlint // os.File returns it as it is
+	return errors.Is(err, io.EOF)
 }
 
-// replaceFile replaces the content of a file atomically and keeps its mode. What is no
-// regular file, such as /dev/stdout, is written as it is.
+// replaceFile replaces the content of a file atomically and keeps its mode. If the path is
+// not a regular file, such as /dev/stdout, it is written directly.
 func replaceFile(path, text string) error {
 	mode := os.FileMode(0o666) // minus the umask: it holds no secret
 	if info, err := os.Stat(path); err == nil {

@@ -67,7 +67,7 @@ func (s *commandStore) Save(ctx context.Context, key palette.Secret) error {
 	if err != nil {
 		return err
 	}
-	defer reader.Close()
+	defer func() { _ = reader.Close() }()
 	_, err = writer.WriteString(key.Reveal())
 	if err = errors.Join(err, writer.Close()); err != nil {
 		return err

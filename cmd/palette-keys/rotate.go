@@ -121,7 +121,11 @@ func (c *rotateCommand) preview(ctx context.Context, client *palette.Client, key
 		return err
 	}
 	changes := &refusedChanges{}
-	if client, err = newClient(palette.WithTransportWrapper(changes.wrap)); err != nil {
+	client, err = newClient(palette.WithTransportWrapper(func(base http.RoundTripper) http.RoundTripper {
+		changes.base = base
+		return changes
+	}))
+	if err != nil {
 		return err
 	}
 	text := "not due"
@@ -146,19 +150,11 @@ type refusedChanges struct {
 	methods []string
 }
 
-func (c *refusedChanges) wrap(base http.RoundTripper) http.RoundTripper {
-	c.base = base
-	return c
-}
-
 func (c *refusedChanges) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Method == http.MethodGet {
 		return c.base.RoundTrip(req)
 	}
 	c.methods = append(c.methods, req.Method)
-	return &http.Response{
-		StatusCode: http.StatusForbidden, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: req,
-		Header: http.Header{"Content-Type": {"application/json"}},
-		Body:   io.NopCloser(strings.NewReader(`{"code":"DryRun","message":"nothing is changed"}`)),
-	}, nil
+	body := io.NopCloser(strings.NewReader(`{"code":"DryRun","message":"nothing is changed"}`))
+	return &http.Response{StatusCode: http.StatusForbidden, Header: http.Header{"Content-Type": {"application/json"}}, Body: body}, nil
 }

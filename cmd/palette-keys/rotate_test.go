@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -102,6 +103,7 @@ func TestTheSameRotateGoesOnWorking(t *testing.T) {
 
 func TestRotateGivesTheKeyToACommandOnStandardInput(t *testing.T) {
 	t.Parallel()
+	requireUnix(t)
 	server, _, env := newRotation(t)
 	saved := filepath.Join(t.TempDir(), "saved")
 	script := `cat > "$1.new" && mv "$1.new" "$1" && echo "args $#" && echo done >&2`
@@ -117,6 +119,7 @@ func TestRotateGivesTheKeyToACommandOnStandardInput(t *testing.T) {
 
 func TestRotateFailsIfACommandFails(t *testing.T) {
 	t.Parallel()
+	requireUnix(t)
 	for name, args := range map[string][]string{
 		"save command: exit status 7": {"-load", "echo", "--", "sh", "-c", "exit 7"},
 		"load command: exit status 8": {"-load", "exit 8", "--", "cat"},
@@ -273,6 +276,23 @@ func TestDryRunDecidesAsRotateDoes(t *testing.T) {
 	assert.Contains(t, preview.stdout, "would rotate: the key old")
 	assert.Empty(t, unchanged)
 	assert.Contains(t, run.stdout, "rotated: ")
+}
+
+func TestDryRunSaysThatARotationIsToBeFinished(t *testing.T) {
+	t.Parallel()
+	server, file, _ := newRotation(t)
+	server.Inject(palettetest.Fault{Method: http.MethodPut, Path: "/v1/apiKeys/old", Status: http.StatusForbidden, Times: -1})
+	incomplete := runTool(t, environment(server), "rotate", "-name", "ci", "-overlap", "1h", "-out", file)
+	sent := len(changes(server))
+
+	preview := runTool(t, environment(server), "rotate", "-name", "ci", "-overlap", "1h", "-renew-before", "12h", "-dry-run", "-out", file)
+
+	assert.Equal(t, 1, incomplete.code)
+	assert.Contains(t, incomplete.stdout, "rotated: the new key ")
+	assert.Contains(t, incomplete.stderr, "retire the key old: ")
+	assert.Zero(t, preview.code, preview.stderr)
+	assert.Contains(t, preview.stdout, "would finish an interrupted rotation: the key "+server.Keys()[1].UID+" expires: ")
+	assert.Len(t, changes(server), sent)
 }
 
 func TestDryRunFailsIfTheStoreCannotBeRead(t *testing.T) {

@@ -81,9 +81,9 @@ func (c *serveCommand) run(ctx context.Context, in *invocation) error {
 	defer server.Close()
 	env := []string{"PALETTE_HOST=" + server.URL, "PALETTE_API_KEY=" + server.APIKey}
 	if c.tls != "" {
-		file, err := filepath.Abs(filepath.Join(c.tls, "palettetest-ca.pem"))
-		if err = errors.Join(err, os.MkdirAll(c.tls, 0o755), os.WriteFile(file, server.CertPEM(), 0o644)); err != nil {
-			return err
+		file, err := writeCertificate(c.tls, server.CertPEM())
+		if err != nil {
+			return fmt.Errorf("serve: %w", err)
 		}
 		env = append(env, "PALETTE_CA_FILE="+file)
 	}
@@ -100,6 +100,13 @@ func (c *serveCommand) run(ctx context.Context, in *invocation) error {
 func newServer(opts []palettetest.Option) (server *palettetest.Server, err error) {
 	defer func() { err, _ = recover().(error) }()
 	return palettetest.NewServer(opts...), nil
+}
+
+// writeCertificate writes the certificate for all users: those of other containers differ.
+func writeCertificate(folder string, pem []byte) (file string, err error) {
+	file, err = filepath.Abs(filepath.Join(folder, "palettetest-ca.pem"))
+	err = errors.Join(err, os.MkdirAll(folder, 0o755))            //nolint:gosec // it is no secret
+	return file, errors.Join(err, os.WriteFile(file, pem, 0o644)) //nolint:gosec // it is no secret
 }
 
 var shellSafe = regexp.MustCompile(`^[A-Za-z0-9_./:+=@-]+$`)

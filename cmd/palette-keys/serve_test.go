@@ -67,6 +67,7 @@ $`, output)
 
 func TestServeRunsACommandAndEndsWithItsExitCode(t *testing.T) {
 	t.Parallel()
+	requireUnix(t)
 	cmd := newTool(t, []string{"TOOL=" + binary, "PALETTE_AUTH_TOKEN=real", "SPECTROCLOUD_APIKEY=real", "SPECTROCLOUD_HOST=real"},
 		"serve", "--", "sh", "-c", `read -r name && "$TOOL" create -name "$name" -json 2>&1; "$TOOL" list; exit 7`)
 	cmd.Stdin = strings.NewReader("ci\n")
@@ -117,6 +118,7 @@ func TestSignalsReachTheCommandOfServe(t *testing.T) {
 
 func TestServeWithTLS(t *testing.T) {
 	t.Parallel()
+	requireUnix(t)
 	folder := filepath.Join(t.TempDir(), "it's new")
 
 	got := runTool(t, nil, "serve", "-tls", folder, "--", binary, "create", "-name", "ci")
@@ -203,6 +205,7 @@ func TestServeHasUsers(t *testing.T) {
 
 func TestServeForOtherContainers(t *testing.T) {
 	t.Parallel()
+	requireUnix(t)
 	folder, key := t.TempDir(), writeFile(t, "palettetest+admin\n")
 	// "palette" cannot be resolved here, but localhost is the same to the server.
 	env := startServe(t, "-tls", folder, "-host", "localhost", "-key-file", key)

@@ -9,9 +9,10 @@ import (
 	"testing"
 	"unsafe"
 
-	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 )
 
 // openTerminal returns the two ends of a pseudoterminal.
@@ -50,6 +51,42 @@ func TestAClosedTerminalDoesNotCutOffACreate(t *testing.T) {
 
 	require.NoError(t, err)
 	requireWorks(t, server, readFile(t, file))
+}
+
+func TestCreateOnATerminal(t *testing.T) {
+	t.Parallel()
+	server := palettetest.Start(t)
+	user, terminal := openTerminal(t)
+	cmd := newTool(t, environment(server), "create", "-name", "ci")
+	cmd.Stdin, cmd.Stdout = terminal, terminal
+
+	got := finish(t, cmd)
+	printed := make([]byte, 1024)
+	n, err := user.Read(printed)
+
+	require.NoError(t, err)
+	assert.Zero(t, got.code, got.stderr)
+	requireWorks(t, server, strings.TrimSuffix(string(printed[:n]), "\r\n"))
+}
+
+// The terminal sends the signal to both; the command must not get it twice.
+func TestCtrlCReachesTheCommandOfServeOnce(t *testing.T) {
+	t.Parallel()
+	user, terminal := openTerminal(t)
+	script := `n=0; trap 'n=$((n+1)); echo "signal $n"' INT; echo ready
+for i in $(seq 200); do sleep 0.1; [ $n = 0 ] || break; done; sleep 0.5; exit $((n+4))`
+	tool := newTool(t, nil, "serve", "--", "sh", "-c", script)
+	tool.Stdin = terminal
+	tool.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	server := start(t, tool)
+	server.waitFor(t, "ready")
+
+	_, err := user.WriteString("\x03")
+	require.NoError(t, err)
+	output, code := server.wait(t)
+
+	assert.Equal(t, "ready\nsignal 1\n", output)
+	assert.Equal(t, 5, code)
 }
 
 func TestOffboardAsksOnATerminal(t *testing.T) {
