@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	palette "github.com/seed-804bd3b7/palette-apikeys-go"
+)
+
+const collection = "/v1/apiKeys"
+
+// newClient returns a client of the SDK that is configured by the environment, for send.
+// Its rate is below half of what Palette documents: 10 requests per second, bursts of 50.
+func newClient(opts ...palette.Option) (*palette.Client, error) {
+	return palette.NewClient(append([]palette.Option{
+		palette.WithEnv(),
+		palette.WithMaxRetries(0),
+		palette.WithRateLimit(4.5, 20),
+		palette.WithUserAgent("palette-conformance"),
+		palette.WithTransportWrapper(func(next http.RoundTripper) http.RoundTripper { return wire{next} }),
+	}, opts...)...)
+}
+
+// exchange is a request that replaces the SDK's, and its response.
+type exchange struct {
+	method, path, body string
+	answer             answer
+}
+
+// answer is a response as it was sent; its status is 0 if there was none.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+type exchangeKey struct{}
+
+// send sends a request with the configuration and the credential of client.
+func send(ctx context.Context, client *palette.Client, method, path, body string) answer {
+	x := &exchange{method: method, path: path, body: body}
+	_, _ = client.APIKeys.List(context.WithValue(ctx, exchangeKey{}, x)) // the answer says how it went
+	return x.answer
+}
+
+// wire replaces the requests of send. The SDK's transport below it adds the credential.
+type wire struct{ next http.RoundTripper }
+
+func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
+	x, ok := req.Context().Value(exchangeKey{}).(*exchange)
+	switch {
+	case !ok:
+		return w.next.RoundTrip(req)
+	case x.answer.status != 0: // the SDK wants the next page, or tries another credential
+		return nil, errors.New("the exchange is over")
+	}
+	target, err := req.URL.Parse(strings.TrimSuffix(req.URL.EscapedPath(), collection) + x.path)
+	if err != nil {
+		return nil, err
+	}
+	out := req.Clone(req.Context())
+	out.Method, out.URL, out.Body, out.ContentLength = x.method, target, nil, 0
+	if x.body != "" {
+		out.Body, out.ContentLength = io.NopCloser(strings.NewReader(x.body)), int64(len(x.body))
+		out.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := w.next.RoundTrip(out)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return nil, err
+	}
+	x.answer = answer{resp.StatusCode, resp.Header, body}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, nil
+}
+
+// media returns the kind of the body, in one of a few words.
+func (a answer) media() string {
+	media, _, _ := mime.ParseMediaType(a.header.Get("Content-Type"))
+	kinds := map[string]string{"application/json": "JSON", "text/plain": "text", "text/html": "HTML", "": "no media type"}
+	if kind, ok := kinds[media]; ok {
+		return kind
+	}
+	return "another media type"
+}
+
+// String describes the response of an error, without its texts.
+func (a answer) String() string {
+	var e struct {
+		Code any
+		Ref  string
+	}
+	_ = json.Unmarshal(a.body, &e)
+	code, ref := "no code", "no ref"
+	switch e.Code.(type) {
+	case string:
+		code = "a text as code"
+	case float64:
+		code = "a number as code"
+	}
+	if e.Ref != "" {
+		ref = "a ref"
+	}
+	return fmt.Sprintf("%d, %s, %s, %s", a.status, a.media(), code, ref)
+}
