@@ -55,6 +55,8 @@ type timing struct {
 	cleanup  time.Duration
 }
 
+var production = timing{90 * time.Second, time.Second, 15 * time.Second, 10 * time.Second, 3 * time.Minute}
+
 type flags struct {
 	yes, json, sweep bool
 	rows             map[string]*bool // the flags of rows, by name
@@ -66,7 +68,7 @@ func main() {
 	info, err := os.Stdin.Stat()
 	p := program{
 		stdin: os.Stdin, terminal: err == nil && info.Mode()&os.ModeCharDevice != 0, stdout: os.Stdout, stderr: os.Stderr,
-		timing: timing{90 * time.Second, time.Second, 15 * time.Second, 10 * time.Second, 3 * time.Minute},
+		timing: production,
 	}
 	os.Exit(p.run(ctx, os.Args[1:]))
 }

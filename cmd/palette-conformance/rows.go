@@ -70,7 +70,8 @@ var rows = []row{
 			}
 			return len(keys) > 0
 		})
-		return "is listed " + when, ok
+		observed, _ := is(ok, "is listed ", "is not listed ")
+		return observed + when, ok
 	}},
 	{"C6", "a second key of the same name", "is allowed", "", "", func(t *trial) (string, bool) {
 		name := t.key().sent.Metadata.Name
@@ -130,12 +131,12 @@ var rows = []row{
 		return is(after.Equal(before), "keeps it", "changes it")
 	}},
 	{"U5", "update of an inactive key", "it stays inactive", "", "", func(t *trial) (string, bool) {
-		k := t.create(nil)
+		k := t.create()
 		t.revoke(k)
 		return is(!t.update(k, nil).Status.IsActive, "it stays inactive", "it becomes active")
 	}},
 	{"U6", "a shortened expiry", "401 within 90 s after it", "C4", "slow", func(t *trial) (string, bool) {
-		k := t.create(nil)
+		k := t.working()
 		t.update(k, func(req *palette.UpdateAPIKeyRequest) { req.Spec.Expiry = t.now().Add(t.timing.soon) })
 		_ = sleep(t.ctx, t.timing.soon)
 		return t.rejected(k)
@@ -146,14 +147,14 @@ var rows = []row{
 		return is(got.Equal(want), "replaces it", "does not replace it")
 	}},
 	{"S1", "PATCH of a key", "has the effect of PUT state", "", "", func(t *trial) (string, bool) {
-		k := t.create(nil)
+		k := t.create()
 		t.change(k, http.MethodPatch, "", `{"isActive":false}`)
 		deactivated := !t.read(k).Status.IsActive
 		t.change(k, http.MethodPatch, "", `{"isActive":true}`)
 		return is(deactivated && t.read(k).Status.IsActive, "has it", "has another one")
 	}},
 	{"S2", "status of an inactive key", "{} or isActive false", "", "", func(t *trial) (string, bool) {
-		k := t.create(nil)
+		k := t.create()
 		t.revoke(k)
 		var got struct{ Status json.RawMessage }
 		_ = json.Unmarshal(t.send(t.client, http.MethodGet, keyPath(k.uid), "").body, &got)
@@ -161,24 +162,24 @@ var rows = []row{
 		return is(slices.Contains([]string{`{}`, `{"isActive":false}`}, status), "as assumed", "another form")
 	}},
 	{"S3", "a revoked key", "401 within 90 s", "C4", "", func(t *trial) (string, bool) {
-		k := t.create(nil)
+		k := t.working()
 		t.revoke(k)
 		return t.rejected(k)
 	}},
 	{"S4", "a reactivated key", "works within 90 s", "S3", "", func(t *trial) (string, bool) {
-		k := t.create(nil)
+		k := t.working()
 		t.revoke(k)
 		t.reactivate(k)
 		return t.works(k)
 	}},
 	{"E3", "a field of the wrong type", "422, JSON, a number as code", "", "", func(t *trial) (string, bool) {
-		k := t.create(nil)
+		k := t.create()
 		a := t.send(t.client, http.MethodPatch, keyPath(k.uid), `{"isActive":"x"}`)
 		return a.String(), strings.HasPrefix(a.String(), "422, JSON, a number as code")
 	}},
 	{"L1", "list with ?limit=1", "all keys, no listmeta", "C5", "", func(t *trial) (string, bool) {
 		t.key()
-		t.create(nil)
+		t.create()
 		var list struct{ Items, ListMeta json.RawMessage }
 		_ = json.Unmarshal(t.send(t.client, http.MethodGet, collection+"?limit=1", "").body, &list)
 		var items []json.RawMessage
@@ -189,12 +190,12 @@ var rows = []row{
 		return is(len(items) > 1, "more than one key", "one key")
 	}},
 	{"D1", "a deleted key", "401 within 90 s", "C4", "", func(t *trial) (string, bool) {
-		k := t.create(nil)
+		k := t.working()
 		t.remove(k.uid)
 		return t.rejected(k)
 	}},
 	{"D2", "a second delete", "404, JSON, a text as code", "", "", func(t *trial) (string, bool) {
-		k := t.create(nil)
+		k := t.create()
 		t.remove(k.uid)
 		a := t.send(t.client, http.MethodDelete, keyPath(k.uid), "")
 		return a.String(), strings.HasPrefix(a.String(), "404, JSON, a text as code")

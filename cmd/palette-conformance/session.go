@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
@@ -71,6 +72,8 @@ func newSession(ctx context.Context, t timing, sweep bool, opts []palette.Option
 		s.denied = "needs apiKey.list"
 	case err != nil:
 		return nil, nil, err
+	case send(ctx, client, http.MethodGet, keyPath(unknownUID()), "").status == http.StatusForbidden:
+		s.denied = "needs apiKey.get"
 	case send(ctx, client, http.MethodDelete, keyPath(unknownUID()), "").status == http.StatusForbidden:
 		s.denied = "needs apiKey.delete"
 	}
@@ -99,7 +102,8 @@ func (s *session) clean(ctx context.Context) error {
 		if none++; !s.removeAll(ctx) {
 			none = 0
 		}
-		if sleep(ctx, s.timing.interval) != nil {
+		// A key whose creation was not answered may need a moment.
+		if (none == 0 || len(s.keys) > 0) && sleep(ctx, s.timing.interval) != nil {
 			return errors.New("keys may be left: they expire an hour after their creation, and -sweep deletes them")
 		}
 	}
@@ -111,14 +115,16 @@ func (s *session) clean(ctx context.Context) error {
 func (s *session) removeAll(ctx context.Context) bool {
 	s.client.CloseIdleConnections()
 	keys, err := s.client.APIKeys.List(ctx)
-	uids := map[string]bool{}
+	uids, none := map[string]bool{}, err == nil
 	for _, k := range keys {
 		uids[k.Metadata.UID] = s.ours(k)
+		if !s.ours(k) && strings.HasPrefix(k.Metadata.Name, s.prefix) { // the server has dropped the marker
+			none = false
+		}
 	}
 	for _, k := range s.keys { // the list may not have them yet
 		uids[k.uid] = k.uid != ""
 	}
-	none := err == nil
 	for uid, ours := range uids {
 		if ours {
 			t := &trial{session: s, ctx: ctx}

@@ -44,7 +44,7 @@ func (t *trial) send(client *palette.Client, method, path, body string) (a answe
 		t.fail(notTested, "no response")
 	case a.status == http.StatusForbidden:
 		t.fail(notTested, "needs %s", permissions[method])
-	case a.status == http.StatusTooManyRequests || a.status >= 500:
+	case a.unclear():
 		t.fail(notTested, "status %d", a.status)
 	}
 	return a
@@ -53,27 +53,38 @@ func (t *trial) send(client *palette.Client, method, path, body string) (a answe
 // key returns an active key that rows share.
 func (t *trial) key() *key {
 	if t.shared == nil {
-		k := t.create(nil)
+		k := t.create()
 		t.shared, t.made = k, nil
 	}
 	return t.shared
 }
 
-// create creates a key. change, if not nil, changes the request.
-func (t *trial) create(change func(*palette.CreateAPIKeyRequest)) *key {
-	k := t.tryCreate(change)
+// create creates a key.
+func (t *trial) create() *key {
+	k := t.createKey(func(*palette.CreateAPIKeyRequest) {})
 	if k.status >= 300 {
 		t.fail(notTested, "create: status %d", k.status)
 	}
 	return k
 }
 
-// tryCreate creates a key, whatever the status of the response.
+// tryCreate creates a key after change has changed the request. The server may reject
+// it, if it does not reject every request at the moment, such as above the key limit.
 func (t *trial) tryCreate(change func(*palette.CreateAPIKeyRequest)) *key {
+	k := t.createKey(change)
+	if k.status >= 300 {
+		t.create()
+	}
+	return k
+}
+
+// createKey creates a key, whatever the status of the response.
+func (t *trial) createKey(change func(*palette.CreateAPIKeyRequest)) *key {
+	if t.denied == "" && len(t.keys) >= maxKeys && t.clean(t.ctx) != nil {
+		t.denied = "earlier keys could not be deleted"
+	}
 	if t.denied != "" {
 		t.fail(notTested, "%s", t.denied)
-	} else if len(t.keys) >= maxKeys && t.clean(t.ctx) != nil {
-		t.fail(notTested, "earlier keys could not be deleted")
 	}
 	if t.result != "" || t.ctx.Err() != nil {
 		return &key{}
@@ -84,9 +95,7 @@ func (t *trial) tryCreate(change func(*palette.CreateAPIKeyRequest)) *key {
 		Metadata: palette.ObjectMetaInput{Name: name, Annotations: map[string]string{}},
 		Spec:     palette.APIKeyCreateSpec{Expiry: t.now().Add(time.Hour + 123*time.Millisecond)},
 	}}
-	if change != nil {
-		change(&k.sent)
-	}
+	change(&k.sent)
 	k.sent.Metadata.Annotations[marker] = k.sent.Metadata.Name
 	t.keys, t.made = append(t.keys, k), append(t.made, k)
 	body, _ := json.Marshal(k.sent) // strings and times
@@ -94,7 +103,7 @@ func (t *trial) tryCreate(change func(*palette.CreateAPIKeyRequest)) *key {
 	t.ctx = context.WithoutCancel(ctx) // a signal must not hide whether the key exists
 	a := t.send(t.client, http.MethodPost, collection, string(body))
 	t.ctx = ctx
-	if k.status = a.status; a.status >= 300 && a.status < 500 {
+	if k.status = a.status; a.status >= 300 && !a.unclear() {
 		t.forget(k)
 	}
 	if a.status == http.StatusForbidden {
@@ -178,6 +187,9 @@ func (t *trial) change(k *key, method, subpath, body string) answer {
 
 // update updates a key to what was sent to create it. change, if not nil, changes that.
 func (t *trial) update(k *key, change func(*palette.UpdateAPIKeyRequest)) palette.APIKey {
+	if t.result != "" {
+		return palette.APIKey{}
+	}
 	req := palette.UpdateAPIKeyRequest{Metadata: k.sent.Metadata, Spec: palette.APIKeyUpdateSpec{Expiry: k.sent.Spec.Expiry}}
 	req.Metadata.Annotations = maps.Clone(req.Metadata.Annotations)
 	if change != nil {
@@ -202,7 +214,7 @@ func (t *trial) remove(uid string) bool {
 	}
 	if t.result == "" {
 		for _, k := range slices.Clone(t.keys) {
-			if k.uid == uid {
+			if k.uid == uid && uid != "" { // clean finds the others
 				t.forget(k)
 			}
 		}
@@ -222,7 +234,17 @@ func (t *trial) try(value string) answer {
 // works waits until a key works as a credential.
 func (t *trial) works(k *key) (string, bool) {
 	when, ok := t.wait(func() bool { return t.try(k.response.APIKey).status == http.StatusOK })
-	return "works " + when, ok
+	observed, _ := is(ok, "works ", "does not work ")
+	return observed + when, ok
+}
+
+// working creates a key that works: a 401 later on has another reason.
+func (t *trial) working() *key {
+	k := t.create()
+	if _, ok := t.works(k); !ok {
+		t.fail(notTested, "the key does not work")
+	}
+	return k
 }
 
 // rejected waits until a key gets 401, several times in a row on new connections.
@@ -243,15 +265,12 @@ func (t *trial) rejected(k *key) (string, bool) {
 // wait calls done until it returns true. It returns how long that took, in words.
 func (t *trial) wait(done func() bool) (string, bool) {
 	for start := time.Now(); t.result == ""; {
-		ok, elapsed := done(), time.Since(start)
-		switch {
-		case t.result != "":
+		elapsed := time.Since(start)
+		switch ok := done(); {
 		case ok && elapsed < t.timing.interval:
 			return "at once", true
-		case ok:
-			return fmt.Sprintf("after %d s", int(elapsed.Seconds())), true
-		case elapsed > t.timing.limit || sleep(t.ctx, t.timing.interval) != nil:
-			return "not in time", false
+		case ok, elapsed > t.timing.limit, sleep(t.ctx, t.timing.interval) != nil:
+			return fmt.Sprintf("after %d s", int(elapsed.Seconds())), ok
 		}
 	}
 	return "", false

@@ -41,6 +41,12 @@ type answer struct {
 	body   []byte
 }
 
+// unclear reports whether the response says nothing about the request: it comes from what
+// is in front of the server, or the server may or may not have done the work.
+func (a answer) unclear() bool {
+	return a.status == 0 || a.status == http.StatusRequestTimeout || a.status == http.StatusTooManyRequests || a.status >= 500
+}
+
 type exchangeKey struct{}
 
 // send sends a request with the configuration and the credential of client.
