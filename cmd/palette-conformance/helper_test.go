@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -26,6 +27,8 @@ type tenant struct {
 	t          testing.TB
 	credential string
 	timing     timing
+	stdin      *os.File
+	terminal   bool
 	foreign    []palettetest.Key
 	values     []string // of all keys and users
 	requests   int
@@ -112,7 +115,7 @@ func (f *tenant) run(ctx context.Context, args ...string) outcome {
 	f.t.Helper()
 	var stdout, stderr bytes.Buffer
 	p := program{
-		stdout: &stdout, stderr: &stderr, timing: f.timing,
+		stdout: &stdout, stderr: &stderr, timing: f.timing, stdin: f.stdin, terminal: f.terminal,
 		options: []palette.Option{
 			palette.WithBaseURL(f.URL), palette.WithAPIKey(f.credential), palette.WithHTTPClient(&http.Client{Transport: f}),
 		},
