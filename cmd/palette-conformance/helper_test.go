@@ -26,7 +26,6 @@ type tenant struct {
 
 	t          testing.TB
 	credential string
-	timing     timing
 	stdin      *os.File
 	terminal   bool
 	foreign    []palettetest.Key
@@ -54,7 +53,7 @@ func newTenant(t testing.TB, opts ...palettetest.Option) *tenant {
 		palettetest.WithUser(palettetest.User{UID: otherUser, FirstName: "Otto", LastName: "Other", Credential: "credential-of-another"}),
 		palettetest.WithKeyLimit(12),
 	}, opts...)
-	f := &tenant{t: t, timing: production, Server: palettetest.NewServer(opts...)}
+	f := &tenant{t: t, Server: palettetest.NewServer(opts...)}
 	t.Cleanup(f.Server.Close)
 	f.credential = f.APIKey
 	ours := namePrefix + someRun + "-1"
@@ -115,7 +114,7 @@ func (f *tenant) run(ctx context.Context, args ...string) outcome {
 	f.t.Helper()
 	var stdout, stderr bytes.Buffer
 	p := program{
-		stdout: &stdout, stderr: &stderr, timing: f.timing, stdin: f.stdin, terminal: f.terminal,
+		stdout: &stdout, stderr: &stderr, stdin: f.stdin, terminal: f.terminal,
 		options: []palette.Option{
 			palette.WithBaseURL(f.URL), palette.WithAPIKey(f.credential), palette.WithHTTPClient(&http.Client{Transport: f}),
 		},

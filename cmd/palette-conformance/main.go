@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 )
@@ -42,20 +41,8 @@ type program struct {
 	stdin          *os.File
 	terminal       bool // stdin is one
 	stdout, stderr io.Writer
-	timing         timing
 	options        []palette.Option // in addition to the environment
 }
-
-// timing is how long the program waits.
-type timing struct {
-	limit    time.Duration // for a change to take effect
-	interval time.Duration // between two requests that wait for it
-	soon     time.Duration // until a shortened expiry
-	rest     time.Duration // until the rate limit of the server is unused again
-	cleanup  time.Duration
-}
-
-var production = timing{90 * time.Second, time.Second, 15 * time.Second, 10 * time.Second, 3 * time.Minute}
 
 type flags struct {
 	yes, json, sweep bool
@@ -68,7 +55,6 @@ func main() {
 	info, err := os.Stdin.Stat()
 	p := program{
 		stdin: os.Stdin, terminal: err == nil && info.Mode()&os.ModeCharDevice != 0, stdout: os.Stdout, stderr: os.Stderr,
-		timing: production,
 	}
 	os.Exit(p.run(ctx, os.Args[1:]))
 }
@@ -120,7 +106,7 @@ var risks = map[string]string{
 
 // compare compares the rows, cleans up and prints the report. It returns the exit code.
 func (p *program) compare(ctx context.Context, fl *flags) (int, error) {
-	s, left, err := newSession(ctx, p.timing, fl.sweep, p.options)
+	s, left, err := newSession(ctx, fl.sweep, p.options)
 	switch {
 	case errors.Is(err, palette.ErrInvalidArgument):
 		return codeUsage, err

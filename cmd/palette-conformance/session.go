@@ -20,14 +20,19 @@ const (
 	marker     = "palette-conformance" // the annotation that holds the name of its key
 	maxKeys    = 3                     // at a time
 	streak     = 5                     // answers in a row that prove that something is gone
+
+	maxWait     = 90 * time.Second // until a change has an effect
+	interval    = time.Second      // between two looks
+	soon        = 15 * time.Second // until a shortened expiry
+	rest        = 10 * time.Second // until the rate limit of the server is unused again
+	maxCleaning = 3 * time.Minute
 )
 
 // session is a comparison with one Palette.
 type session struct {
 	client  *palette.Client
 	options []palette.Option // of client
-	timing  timing
-	offset  time.Duration // of the server's clock
+	offset  time.Duration    // of the server's clock
 	caller  struct{ OrgName, TenantUID, UserUID string }
 	owned   int    // keys of the caller before the start
 	denied  string // why no key may be created
@@ -50,13 +55,13 @@ type key struct {
 
 // newSession looks at the server without changing anything. It returns the keys that it
 // may change: none, unless sweep is set.
-func newSession(ctx context.Context, t timing, sweep bool, opts []palette.Option) (*session, []palette.APIKey, error) {
+func newSession(ctx context.Context, sweep bool, opts []palette.Option) (*session, []palette.APIKey, error) {
 	client, err := newClient(opts...)
 	if err != nil {
 		return nil, nil, err
 	}
 	id := randomHex(8)
-	s := &session{client: client, options: opts, timing: t, prefix: namePrefix + id + "-", results: map[string]string{}}
+	s := &session{client: client, options: opts, prefix: namePrefix + id + "-", results: map[string]string{}}
 	if sweep {
 		id = "[0-9a-f]{16}"
 	}
@@ -96,14 +101,14 @@ func (s *session) now() time.Time { return time.Now().Add(s.offset).UTC().Trunca
 
 // clean deletes all keys of this session, until several lists in a row have none.
 func (s *session) clean(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timing.cleanup)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxCleaning)
 	defer cancel()
 	for none := 0; none < streak && (s.denied == "" || len(s.keys) > 0); {
 		if none++; !s.removeAll(ctx) {
 			none = 0
 		}
 		// A key whose creation was not answered may need a moment.
-		if (none == 0 || len(s.keys) > 0) && sleep(ctx, s.timing.interval) != nil {
+		if (none == 0 || len(s.keys) > 0) && sleep(ctx, interval) != nil {
 			return errors.New("keys may be left: they expire an hour after their creation, and -sweep deletes them")
 		}
 	}

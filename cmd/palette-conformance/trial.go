@@ -68,14 +68,14 @@ func (t *trial) create() *key {
 	return k
 }
 
-// tryCreate creates a key after change has changed the request. The server may reject
-// it, if it does not reject every request at the moment, such as above the key limit.
-func (t *trial) tryCreate(change func(*palette.CreateAPIKeyRequest)) *key {
+// vary creates a key after change has changed the request, and returns the status. If the
+// server rejects it, it must accept the request without the change: there may be a limit.
+func (t *trial) vary(change func(*palette.CreateAPIKeyRequest)) (*key, string) {
 	k := t.createKey(change)
 	if k.status >= 300 {
 		t.create()
 	}
-	return k
+	return k, fmt.Sprintf("status %d", k.status)
 }
 
 // createKey creates a key, whatever the status of the response.
@@ -156,7 +156,7 @@ func (t *trial) get(uid string) (got palette.APIKey, found bool) {
 	}
 	a := t.send(t.client, http.MethodGet, keyPath(uid), "")
 	switch {
-	case a.status == http.StatusNotFound && a.media() == "JSON":
+	case a.status == http.StatusNotFound && a.media() == "json":
 		return got, false
 	case a.status != http.StatusOK || json.Unmarshal(a.body, &got) != nil:
 		t.fail(notTested, "get: status %d, %s", a.status, a.media())
@@ -267,9 +267,9 @@ func (t *trial) wait(done func() bool) (string, bool) {
 	for start := time.Now(); t.result == ""; {
 		elapsed := time.Since(start)
 		switch ok := done(); {
-		case ok && elapsed < t.timing.interval:
+		case ok && elapsed < interval:
 			return "at once", true
-		case ok, elapsed > t.timing.limit, sleep(t.ctx, t.timing.interval) != nil:
+		case ok, elapsed > maxWait, sleep(t.ctx, interval) != nil:
 			return fmt.Sprintf("after %d s", int(elapsed.Seconds())), ok
 		}
 	}

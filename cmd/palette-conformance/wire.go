@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
@@ -92,10 +92,10 @@ func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // media returns the kind of the body, in one of a few words.
 func (a answer) media() string {
-	media, _, _ := mime.ParseMediaType(a.header.Get("Content-Type"))
-	kinds := map[string]string{"application/json": "JSON", "text/plain": "text", "text/html": "HTML", "": "no media type"}
-	if kind, ok := kinds[media]; ok {
-		return kind
+	for _, kind := range []string{"json", "html", "plain"} {
+		if strings.Contains(a.header.Get("Content-Type"), kind) {
+			return kind
+		}
 	}
 	return "another media type"
 }
@@ -103,19 +103,14 @@ func (a answer) media() string {
 // String describes the response of an error, without its texts.
 func (a answer) String() string {
 	var e struct {
-		Code any
+		Code json.RawMessage
 		Ref  string
 	}
 	_ = json.Unmarshal(a.body, &e)
-	code, ref := "no code", "no ref"
-	switch e.Code.(type) {
-	case string:
-		code = "a text as code"
-	case float64:
+	code, _ := is(strings.HasPrefix(string(e.Code), `"`), "a text as code", "no text as code")
+	if _, err := strconv.Atoi(string(e.Code)); err == nil {
 		code = "a number as code"
 	}
-	if e.Ref != "" {
-		ref = "a ref"
-	}
+	ref, _ := is(e.Ref != "", "a ref", "no ref")
 	return fmt.Sprintf("%d, %s, %s, %s", a.status, a.media(), code, ref)
 }
