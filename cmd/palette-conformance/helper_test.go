@@ -54,7 +54,7 @@ func newTenant(t testing.TB, opts ...palettetest.Option) *tenant {
 		palettetest.WithKeyLimit(12),
 	}, opts...)
 	f := &tenant{t: t, Server: palettetest.NewServer(opts...)}
-	t.Cleanup(f.Server.Close)
+	t.Cleanup(f.Close)
 	f.credential = f.APIKey
 	ours := namePrefix + someRun + "-1"
 	for _, key := range []palettetest.Key{
@@ -90,9 +90,9 @@ func (f *tenant) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	f.ServeHTTP(recorder, req)
 	require.LessOrEqual(f.t, len(f.Keys())-len(f.foreign), maxKeys, "keys at a time")
 	resp = recorder.Result()
-	var created struct{ APIKey string }
-	if json.Unmarshal(recorder.Body.Bytes(), &created) == nil && created.APIKey != "" {
-		f.values = append(f.values, created.APIKey)
+	var created map[string]string
+	if json.Unmarshal(recorder.Body.Bytes(), &created) == nil && created["apiKey"] != "" {
+		f.values = append(f.values, created["apiKey"])
 	}
 	if f.after != nil {
 		return f.after(n, req, resp)

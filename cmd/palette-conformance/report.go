@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 )
 
 // The results of a row.
@@ -85,11 +86,11 @@ func report(w io.Writer, findings []finding, asJSON bool) error {
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(map[string][]finding{"rows": findings})
 	}
-	text := "Version of Palette (please add):\n\n| | fact | we assume | observed | |\n|---|---|---|---|---|\n"
+	lines := []string{"Version of Palette (please add):\n", "| | fact | we assume | observed | |", "|---|---|---|---|---|"}
 	for _, f := range findings {
-		text += fmt.Sprintf("| %s | %s | %s | %s | %s |\n", f.ID, f.Fact, f.Assumed, f.Observed, f.Result)
+		lines = append(lines, fmt.Sprintf("| %s | %s | %s | %s | %s |", f.ID, f.Fact, f.Assumed, f.Observed, f.Result))
 	}
-	_, err := io.WriteString(w, text)
+	_, err := fmt.Fprintln(w, strings.Join(lines, "\n"))
 	return err
 }
 

@@ -155,9 +155,8 @@ var rows = []row{
 	{"S2", "status of an inactive key", "{} or isActive false", "", "", func(t *trial) (string, bool) {
 		k := t.create()
 		t.revoke(k)
-		var got struct{ Status json.RawMessage }
-		_ = json.Unmarshal(t.send(t.client, http.MethodGet, keyPath(k.uid), "").body, &got)
-		status := strings.Join(strings.Fields(string(got.Status)), "")
+		got := t.send(t.client, http.MethodGet, keyPath(k.uid), "").fields()
+		status := strings.Join(strings.Fields(string(got["status"])), "")
 		return is(slices.Contains([]string{`{}`, `{"isActive":false}`}, status), "as assumed", "another form")
 	}},
 	{"S3", "a revoked key", "401 within 90 s", "C4", "", func(t *trial) (string, bool) {
@@ -178,11 +177,10 @@ var rows = []row{
 	{"L1", "list with ?limit=1", "all keys, no listmeta", "C5", "", func(t *trial) (string, bool) {
 		t.key()
 		t.create()
-		var list struct{ Items, ListMeta json.RawMessage }
-		_ = json.Unmarshal(t.send(t.client, http.MethodGet, collection+"?limit=1", "").body, &list)
+		list := t.send(t.client, http.MethodGet, collection+"?limit=1", "").fields()
 		var items []json.RawMessage
-		_ = json.Unmarshal(list.Items, &items)
-		if list.ListMeta != nil {
+		_ = json.Unmarshal(list["items"], &items)
+		if list["listmeta"] != nil {
 			return "with listmeta", false
 		}
 		return is(len(items) > 1, "more than one key", "one key")

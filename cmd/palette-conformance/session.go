@@ -33,9 +33,9 @@ type session struct {
 	client  *palette.Client
 	options []palette.Option // of client
 	offset  time.Duration    // of the server's clock
-	caller  struct{ OrgName, TenantUID, UserUID string }
-	owned   int    // keys of the caller before the start
-	denied  string // why no key may be created
+	caller  identity         // empty if the server does not tell
+	owned   int              // keys of the caller before the start
+	denied  string           // why no key may be created
 
 	names   *regexp.Regexp // of the keys that may be changed
 	prefix  string         // of the names of new keys
@@ -45,12 +45,22 @@ type session struct {
 	results map[string]string
 }
 
+type identity struct {
+	OrgName   string `json:"orgName"`
+	TenantUID string `json:"tenantUid"`
+	UserUID   string `json:"userUid"`
+}
+
 // key is a key that this program has created.
 type key struct {
-	sent     palette.CreateAPIKeyRequest
-	status   int
-	response struct{ APIKey, UID string }
-	uid      string // "" if it is not known
+	sent   palette.CreateAPIKeyRequest
+	status int
+	uid    string // "" if it is not known
+
+	response struct {
+		APIKey string `json:"apiKey"`
+		UID    string `json:"uid"`
+	}
 }
 
 // newSession looks at the server without changing anything. It returns the keys that it

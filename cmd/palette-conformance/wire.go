@@ -100,17 +100,20 @@ func (a answer) media() string {
 	return "another media type"
 }
 
+// fields returns the fields of the body, if it is an object.
+func (a answer) fields() map[string]json.RawMessage {
+	var fields map[string]json.RawMessage
+	_ = json.Unmarshal(a.body, &fields) // none
+	return fields
+}
+
 // String describes the response of an error, without its texts.
 func (a answer) String() string {
-	var e struct {
-		Code json.RawMessage
-		Ref  string
+	code := string(a.fields()["code"])
+	kind, _ := is(strings.HasPrefix(code, `"`), "a text as code", "no text as code")
+	if _, err := strconv.Atoi(code); err == nil {
+		kind = "a number as code"
 	}
-	_ = json.Unmarshal(a.body, &e)
-	code, _ := is(strings.HasPrefix(string(e.Code), `"`), "a text as code", "no text as code")
-	if _, err := strconv.Atoi(string(e.Code)); err == nil {
-		code = "a number as code"
-	}
-	ref, _ := is(e.Ref != "", "a ref", "no ref")
-	return fmt.Sprintf("%d, %s, %s, %s", a.status, a.media(), code, ref)
+	ref, _ := is(len(a.fields()["ref"]) > len(`""`), "a ref", "no ref")
+	return fmt.Sprintf("%d, %s, %s, %s", a.status, a.media(), kind, ref)
 }
