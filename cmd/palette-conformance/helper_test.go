@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,6 +26,7 @@ type tenant struct {
 	*palettetest.Server
 
 	t          testing.TB
+	mu         sync.Mutex // one request at a time
 	credential string
 	stdin      *os.File
 	terminal   bool
@@ -76,6 +78,8 @@ func newTenant(t testing.TB, opts ...palettetest.Option) *tenant {
 
 // RoundTrip implements [http.RoundTripper].
 func (f *tenant) RoundTrip(req *http.Request) (resp *http.Response, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.requests++
 	n := f.requests
 	if f.before != nil {
@@ -100,7 +104,11 @@ func (f *tenant) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	return resp, nil
 }
 
-func (f *tenant) CloseIdleConnections() { f.closed++ }
+func (f *tenant) CloseIdleConnections() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed++
+}
 
 // outcome is what a run left behind.
 type outcome struct {

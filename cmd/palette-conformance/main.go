@@ -50,7 +50,7 @@ type flags struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	info, err := os.Stdin.Stat()
 	p := program{
@@ -152,7 +152,8 @@ func (s *session) announcement(fl *flags, left int) string {
 		return text + fmt.Sprintf("This deletes %d keys that earlier runs have left. Do not do it during a run.\n", left)
 	}
 	text += fmt.Sprintf("This creates some 15 keys, at most %d at a time, named %s…, and deletes them:\n"+
-		"some 60 entries in the audit log. The user has %d keys; the default limit is 20.\n", maxKeys, s.prefix, s.owned)
+		"some 60 entries in the audit log. It takes half a minute, longer if changes need time.\n"+
+		"The user has %d keys; the default limit is 20.\n", maxKeys, s.prefix, s.owned)
 	if s.denied != "" {
 		text += "It creates no key, and leaves out most rows: it " + s.denied + ".\n"
 	}

@@ -43,7 +43,7 @@ func TestSignals(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no signals between processes")
 	}
-	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM, os.Kill} {
+	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, os.Kill} {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Parallel()
 			f := newTenant(t)
@@ -110,7 +110,8 @@ func TestAnnouncement(t *testing.T) {
 
 		first := "Palette: " + f.URL + `, tenant "palettetest", user "5f0c1f9e8d3b2a4c6e7f1a2b". Its clock differs by 0s.` + "\n"
 		assert.Regexp(t, "^"+regexp.QuoteMeta(first)+`This creates some 15 keys, at most 3 at a time, named palette-conformance-[0-9a-f]{16}-…, and deletes them:
-some 60 entries in the audit log\. The user has 6 keys; the default limit is 20\.
+some 60 entries in the audit log\. It takes half a minute, longer if changes need time\.
+The user has 6 keys; the default limit is 20\.
 For some seconds, Palette will reject the requests of everybody behind your address\.
 palette-conformance: nothing was changed`, compare.stderr)
 		assert.Regexp(t, "^"+regexp.QuoteMeta(first+"This deletes 0 keys that earlier runs have left. Do not do it during a run.\n"), sweep.stderr)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"time"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
@@ -185,23 +186,34 @@ func (t *trial) change(k *key, method, subpath, body string) {
 	}
 }
 
-// update updates a key to what was sent to create it. change, if not nil, changes that.
-func (t *trial) update(k *key, change func(*palette.UpdateAPIKeyRequest)) palette.APIKey {
+// update updates a key to what was sent to create it, after change has changed that. It
+// returns the key once a read shows the update, or in the end without.
+func (t *trial) update(k *key, change func(*palette.UpdateAPIKeyRequest)) (got palette.APIKey) {
 	if t.result != "" {
-		return palette.APIKey{}
+		return got
 	}
 	req := palette.UpdateAPIKeyRequest{Metadata: k.sent.Metadata, Spec: palette.APIKeyUpdateSpec{Expiry: k.sent.Spec.Expiry}}
 	req.Metadata.Annotations = maps.Clone(req.Metadata.Annotations)
-	if change != nil {
-		change(&req)
-	}
+	t.serial++
+	req.Metadata.Annotations["update"] = strconv.Itoa(t.serial)
+	change(&req)
 	body, _ := json.Marshal(req) // strings and times
 	t.change(k, http.MethodPut, "", string(body))
-	return t.read(k)
+	t.wait(func() bool {
+		got = t.read(k)
+		return got.Metadata.Annotations["update"] == req.Metadata.Annotations["update"]
+	})
+	return got
 }
 
-func (t *trial) revoke(k *key)     { t.change(k, http.MethodPut, "/state", `{"isActive":false}`) }
-func (t *trial) reactivate(k *key) { t.change(k, http.MethodPut, "/state", `{"isActive":true}`) }
+// setState activates or deactivates a key. It reports whether a read shows that.
+func (t *trial) setState(k *key, method, subpath string, active bool) bool {
+	t.change(k, method, subpath, fmt.Sprintf(`{"isActive":%t}`, active))
+	_, ok := t.wait(func() bool { return t.read(k).Status.IsActive == active })
+	return ok
+}
+
+func (t *trial) revoke(k *key) { t.setState(k, http.MethodPut, "/state", false) }
 
 // remove deletes a key. It reports whether the server had it.
 func (t *trial) remove(uid string) bool {
