@@ -6,11 +6,13 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -223,4 +225,70 @@ func TestKeyLimitIsNoContradiction(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestKeysOfOthersAreLeftAlone lets somebody take over the program's keys during a request
+// that does not show it: a list.
+func TestKeysOfOthersAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	var lists []int
+	first := newTenant(t)
+	first.before = func(n int, req *http.Request) (*http.Response, error) {
+		if req.Method == http.MethodGet && req.URL.Path == collection {
+			lists = append(lists, n)
+		}
+		return nil, nil
+	}
+	bubble(t, first, func(t *testing.T) { require.Equal(t, 0, first.run(t.Context(), "-yes").code) })
+
+	taken := 0
+	for _, n := range lists {
+		f := newTenant(t)
+		var before []palettetest.Key
+		f.before = func(i int, _ *http.Request) (*http.Response, error) {
+			if i == n {
+				before = f.takeOver()
+			}
+			return nil, nil
+		}
+		bubble(t, f, func(t *testing.T) {
+			f.run(t.Context(), "-yes")
+
+			require.Equal(t, before, f.Keys(), "request %d", n)
+			if len(before) > len(f.foreign) {
+				taken++
+			}
+		})
+	}
+	require.Greater(t, taken, 5)
+}
+
+// takeOver renames all keys of the program, and returns all keys.
+func (f *tenant) takeOver() []palettetest.Key {
+	for _, key := range f.Keys()[len(f.foreign):] {
+		req := httptest.NewRequestWithContext(f.t.Context(), http.MethodPut, "/v1/apiKeys/"+key.UID,
+			strings.NewReader(`{"metadata":{"name":"mine","annotations":{"palette-conformance":"`+key.Name+`"}}}`))
+		req.Header = http.Header{"Apikey": {f.APIKey}, "Content-Type": {"application/json"}}
+		recorder := httptest.NewRecorder()
+		f.ServeHTTP(recorder, req)
+		require.Equal(f.t, http.StatusNoContent, recorder.Code)
+	}
+	return f.Keys()
+}
+
+func TestKeyWhoseCreationWasNotAnsweredIsFoundInALateList(t *testing.T) {
+	t.Parallel()
+	f := newTenant(t, palettetest.WithListDelay(3*time.Second))
+	f.after = func(_ int, req *http.Request, resp *http.Response) (*http.Response, error) {
+		if req.Method == http.MethodPost {
+			return nil, errCut
+		}
+		return resp, nil
+	}
+	bubble(t, f, func(t *testing.T) {
+		got := f.run(t.Context(), "-yes")
+
+		require.Equal(t, 0, got.code, got.stderr)
+		f.requireForeignKeysOnly()
+	})
 }
