@@ -292,3 +292,30 @@ func TestKeyWhoseCreationWasNotAnsweredIsFoundInALateList(t *testing.T) {
 		f.requireForeignKeysOnly()
 	})
 }
+
+func TestInterruptDuringASlowCreate(t *testing.T) {
+	t.Parallel()
+	f := newTenant(t)
+	bubble(t, f, func(t *testing.T) {
+		ctx, interrupt := context.WithCancel(t.Context())
+		f.before = func(_ int, req *http.Request) (*http.Response, error) {
+			if req.Method != http.MethodPost {
+				return nil, nil
+			}
+			interrupt()
+			select {
+			case <-req.Context().Done(): // the server does not notice that the client has left
+				time.AfterFunc(20*time.Second, func() { f.ServeHTTP(httptest.NewRecorder(), req.WithContext(t.Context())) })
+				return nil, req.Context().Err()
+			case <-time.After(20 * time.Second):
+				return nil, nil
+			}
+		}
+
+		got := f.run(ctx, "-yes")
+		<-time.After(time.Minute)
+
+		require.Equal(t, codeInterrupted, got.code, got.stderr)
+		f.requireForeignKeysOnly()
+	})
+}
