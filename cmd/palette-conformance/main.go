@@ -106,7 +106,7 @@ var risks = map[string]string{
 
 // compare compares the rows, cleans up and prints the report. It returns the exit code.
 func (p *program) compare(ctx context.Context, fl *flags) (int, error) {
-	s, left, err := newSession(ctx, fl.sweep, p.options)
+	s, err := newSession(ctx, fl.sweep, p.options)
 	switch {
 	case errors.Is(err, palette.ErrInvalidArgument):
 		return codeUsage, err
@@ -115,7 +115,7 @@ func (p *program) compare(ctx context.Context, fl *flags) (int, error) {
 	case fl.sweep && s.denied != "":
 		return codeFailure, errors.New(s.denied)
 	}
-	fmt.Fprint(p.stderr, s.announcement(fl, len(left)))
+	fmt.Fprint(p.stderr, s.announcement(fl))
 	if err := p.confirm(ctx, fl.yes); errors.Is(err, errNoTerminal) {
 		return codeUsage, err
 	} else if err != nil {
@@ -145,11 +145,11 @@ func (p *program) compare(ctx context.Context, fl *flags) (int, error) {
 	return exitCode(findings), nil
 }
 
-func (s *session) announcement(fl *flags, left int) string {
+func (s *session) announcement(fl *flags) string {
 	text := fmt.Sprintf("Palette: %s, tenant %q, user %q. Its clock differs by %v.\n",
 		s.client.BaseURL(), s.caller.OrgName, s.caller.UserUID, s.offset)
 	if fl.sweep {
-		return text + fmt.Sprintf("This deletes %d keys that earlier runs have left. Do not do it during a run.\n", left)
+		return text + fmt.Sprintf("This deletes %d keys that earlier runs have left. Do not do it during a run.\n", s.left)
 	}
 	text += fmt.Sprintf("This creates some 15 keys, at most %d at a time, named %s…, and deletes them:\n"+
 		"some 60 entries in the audit log. It takes half a minute, longer if changes need time.\n"+

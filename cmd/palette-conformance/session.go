@@ -8,7 +8,6 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +34,7 @@ type session struct {
 	offset  time.Duration    // of the server's clock
 	caller  identity         // empty if the server does not tell
 	owned   int              // keys of the caller before the start
+	left    int              // keys that may be changed before the start
 	denied  string           // why no key may be created
 
 	names   *regexp.Regexp // of the keys that may be changed
@@ -63,12 +63,12 @@ type key struct {
 	}
 }
 
-// newSession looks at the server without changing anything. It returns the keys that it
-// may change: none, unless sweep is set.
-func newSession(ctx context.Context, sweep bool, opts []palette.Option) (*session, []palette.APIKey, error) {
+// newSession looks at the server without changing anything. The session may change the keys
+// of all earlier ones if sweep is set.
+func newSession(ctx context.Context, sweep bool, opts []palette.Option) (*session, error) {
 	client, err := newClient(opts...)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	id := randomHex(8)
 	s := &session{client: client, options: opts, prefix: namePrefix + id + "-", results: map[string]string{}}
@@ -86,7 +86,7 @@ func newSession(ctx context.Context, sweep bool, opts []palette.Option) (*sessio
 	case errors.Is(err, palette.ErrForbidden):
 		s.denied = "needs apiKey.list"
 	case err != nil:
-		return nil, nil, err
+		return nil, err
 	case send(ctx, client, http.MethodGet, keyPath(unknownUID()), "").status == http.StatusForbidden:
 		s.denied = "needs apiKey.get"
 	case send(ctx, client, http.MethodDelete, keyPath(unknownUID()), "").status == http.StatusForbidden:
@@ -96,8 +96,11 @@ func newSession(ctx context.Context, sweep bool, opts []palette.Option) (*sessio
 		if k.Spec.User.UID == s.caller.UserUID {
 			s.owned++
 		}
+		if s.ours(k) {
+			s.left++
+		}
 	}
-	return s, slices.DeleteFunc(keys, func(k palette.APIKey) bool { return !s.ours(k) }), ctx.Err()
+	return s, ctx.Err()
 }
 
 // ours reports whether a key may be changed. The marker holds the name, so that a copy of

@@ -69,14 +69,23 @@ func (t *trial) create() *key {
 	return k
 }
 
-// vary creates a key after change has changed the request, and returns the status. If the
-// server rejects it, it must accept the request without the change: there may be a limit.
-func (t *trial) vary(change func(*palette.CreateAPIKeyRequest)) (*key, string) {
+// vary creates a key after change has changed the request.
+func (t *trial) vary(change func(*palette.CreateAPIKeyRequest)) *key {
+	k := t.tryCreate(change)
+	if k.status >= 300 {
+		t.fail(contradicted, "status %d", k.status)
+	}
+	return k
+}
+
+// tryCreate creates a key after change has changed the request, which the server may reject.
+// Then it must accept an unchanged one: the reason could be a limit.
+func (t *trial) tryCreate(change func(*palette.CreateAPIKeyRequest)) *key {
 	k := t.createKey(change)
 	if k.status >= 300 {
 		t.create()
 	}
-	return k, fmt.Sprintf("status %d", k.status)
+	return k
 }
 
 // createKey creates a key, whatever the status of the response.
@@ -128,9 +137,6 @@ func (t *trial) forget(k *key) {
 // find finds the uid of a new key: that of the response, or, if it is something else, by
 // the name.
 func (t *trial) find(k *key) {
-	taken := func(uid string) bool {
-		return slices.ContainsFunc(t.keys, func(other *key) bool { return other.uid == uid })
-	}
 	_, ok := t.wait(func() bool {
 		if got, found := t.get(k.response.UID); found && got.Metadata.Name == k.sent.Metadata.Name {
 			k.uid = k.response.UID
@@ -138,7 +144,8 @@ func (t *trial) find(k *key) {
 		}
 		keys, _ := t.client.APIKeys.FindByName(t.ctx, k.sent.Metadata.Name) // it tries again
 		for _, found := range keys {
-			if t.ours(found) && !taken(found.Metadata.UID) {
+			known := slices.ContainsFunc(t.keys, func(other *key) bool { return other.uid == found.Metadata.UID })
+			if t.ours(found) && !known {
 				k.uid = found.Metadata.UID
 			}
 		}
