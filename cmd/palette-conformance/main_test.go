@@ -142,6 +142,17 @@ func TestEachRowIsContradictedByAnOption(t *testing.T) {
 	require.Len(t, covered, len(rows)+len(lastRows), fmt.Sprint(covered))
 }
 
+func TestKeyThatDoesNotWorkYetIsNotTakenForARevokedOne(t *testing.T) {
+	t.Parallel()
+	f := newTenant(t, palettetest.WithKeyDelay(20*time.Second), palettetest.WithRevokedKeysAccepted())
+	bubble(t, f, func(t *testing.T) {
+		got := f.run(t.Context(), "-yes")
+
+		assert.Equal(t, []string{"S3"}, got.rowsOf(contradicted), got.stdout)
+		assert.Contains(t, got.line("C4"), "| works after 20 s | verified |")
+	})
+}
+
 func TestReadsThatLagContradictNothing(t *testing.T) {
 	t.Parallel()
 	type cached struct {

@@ -155,6 +155,7 @@ var rows = []row{
 	{"S4", "a reactivated key", "works within 90 s", "S3", "", func(t *trial) (string, bool) {
 		k := t.working()
 		t.revoke(k)
+		t.rejected(k)
 		t.setState(k, http.MethodPut, "/state", true)
 		return t.works(k)
 	}},

@@ -151,7 +151,7 @@ func TestCredentialsAreTriedOnNewConnections(t *testing.T) {
 	bubble(t, f, func(t *testing.T) {
 		require.Equal(t, 0, f.run(t.Context(), "-yes", "-slow").code)
 
-		require.Len(t, rejected, 3*streak) // a revoked, an expired and a deleted key
+		require.Len(t, rejected, 4*streak) // S3, S4, U6, D1
 		for closed, n := range rejected {
 			require.Equal(t, 1, n, closed)
 		}

@@ -145,7 +145,7 @@ func (t *trial) find(k *key) {
 		keys, _ := t.client.APIKeys.FindByName(t.ctx, k.sent.Metadata.Name) // it tries again
 		for _, found := range keys {
 			known := slices.ContainsFunc(t.keys, func(other *key) bool { return other.uid == found.Metadata.UID })
-			if t.ours(found) && !known {
+			if !known {
 				k.uid = found.Metadata.UID
 			}
 		}
