@@ -14,10 +14,8 @@ import (
 
 	"github.com/seed-804bd3b7/palette-apikeys-go/internal/ratelimit"
 	"github.com/seed-804bd3b7/palette-apikeys-go/internal/transport"
+	"github.com/seed-804bd3b7/palette-apikeys-go/internal/version"
 )
-
-// version is the SDK's version in the User-Agent header.
-const version = "0.1.0"
 
 // Client is a client for one Palette host with one credential. Use [NewClient] to
 // create it. It is immutable and safe for concurrent use.
@@ -52,7 +50,7 @@ func NewClient(opts ...Option) (*Client, error) {
 		credential: cfg.credential,
 		baseURL:    cfg.baseURL.String(),
 		host:       cfg.baseURL.Host, defaultHost: cfg.defaultHost,
-		userAgent: strings.TrimSpace(cfg.userAgent + " palette-apikeys-go/" + version),
+		userAgent: strings.TrimSpace(cfg.userAgent + " palette-apikeys-go/" + version.Version),
 		timeout:   cfg.timeout,
 		retries:   cfg.retries,
 		limiter:   cfg.limiter,

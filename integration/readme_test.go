@@ -29,20 +29,30 @@ var readmeImports = map[string]string{
 
 var goBlock = regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
 
-// A Go block of README.md is a program, the declarations of a file, or statements inside
-// a function with readmeScope that returns an error.
+// A Go block of a page is a program, the declarations of a file, or statements inside a
+// function with readmeScope that returns an error.
 func TestReadmeCompiles(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../README.md")
+	for _, page := range []string{"README.md", "docs/kubernetes.md"} {
+		t.Run(page, func(t *testing.T) {
+			t.Parallel()
+			requireCompiles(t, page)
+		})
+	}
+}
+
+func requireCompiles(t *testing.T, page string) {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join("..", page))
 	require.NoError(t, err)
-	readme := string(text)
+	text := string(content)
 	packages := []string{}
 	overlay := map[string]string{} // from a path that does not exist to the file to compile
-	for _, at := range goBlock.FindAllStringSubmatchIndex(readme, -1) {
-		block := readme[at[2]:at[3]]
-		line := 1 + strings.Count(readme[:at[2]], "\n")
+	for _, at := range goBlock.FindAllStringSubmatchIndex(text, -1) {
+		block := text[at[2]:at[3]]
+		line := 1 + strings.Count(text[:at[2]], "\n")
 		file := filepath.Join(t.TempDir(), "block.go")
-		require.NoError(t, os.WriteFile(file, []byte(blockSource(t, line, block)), 0o600))
+		require.NoError(t, os.WriteFile(file, []byte(blockSource(t, page, line, block)), 0o600))
 		packages = append(packages, fmt.Sprintf("./readme_line_%d", line))
 		path, err := filepath.Abs(filepath.Join(packages[len(packages)-1], "block.go"))
 		require.NoError(t, err)
@@ -60,10 +70,10 @@ func TestReadmeCompiles(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 }
 
-// blockSource returns a Go file for a block. Errors of the compiler name the line of README.md.
-func blockSource(t *testing.T, line int, block string) string {
+// blockSource returns a Go file for a block. Errors of the compiler name the line of the page.
+func blockSource(t *testing.T, page string, line int, block string) string {
 	t.Helper()
-	code := fmt.Sprintf("//line README.md:%d\n%s", line, block)
+	code := fmt.Sprintf("//line %s:%d\n%s", page, line, block)
 	if strings.Contains("\n"+block, "\npackage ") {
 		return code
 	}
@@ -71,7 +81,7 @@ func blockSource(t *testing.T, line int, block string) string {
 	if _, err := parser.ParseFile(token.NewFileSet(), "", header+block, 0); err != nil {
 		code = fmt.Sprintf("func _(%s) error {\n{\n%s}\nreturn nil\n}\n", readmeScope, code)
 	}
-	file, err := parser.ParseFile(token.NewFileSet(), "README.md", header+code, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), page, header+code, 0)
 	require.NoError(t, err)
 	imports := map[string]bool{}
 	for _, name := range file.Unresolved {
