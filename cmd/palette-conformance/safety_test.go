@@ -233,11 +233,11 @@ func TestKeysOfOthersAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	var lists []int
 	first := newTenant(t)
-	first.before = func(n int, req *http.Request) (*http.Response, error) {
-		if req.Method == http.MethodGet && req.URL.Path == collection {
+	first.after = func(n int, req *http.Request, resp *http.Response) (*http.Response, error) {
+		if req.Method == http.MethodGet && req.URL.Path == collection && resp.StatusCode == http.StatusOK {
 			lists = append(lists, n)
 		}
-		return nil, nil
+		return resp, nil
 	}
 	bubble(t, first, func(t *testing.T) { require.Equal(t, 0, first.run(t.Context(), "-yes").code) })
 
