@@ -247,7 +247,7 @@ func (c *Client) attempt(ctx context.Context, op operation) outcome {
 	setCredential := func(h http.Header) { h.Set(c.credential.header, value) }
 	sending := transport.NewAttempt(setCredential, !op.idempotent)
 	o := c.execute(sending.Context(ctx), op, sending, r)
-	o.credential = value
+	o.credential, o.maybeProcessed = value, sending.End()
 	if _, timeout := errors.AsType[attemptTimeout](context.Cause(ctx)); timeout && c.ownTransport {
 		c.CloseIdleConnections() // other connections may be dead as well
 	}
@@ -267,18 +267,14 @@ func (c *Client) execute(ctx context.Context, op operation, sending *transport.A
 	}
 	resp, err := req.Execute(op.method, c.baseURL+op.path)
 	if err != nil {
-		sent, refused := sending.End(), transport.IsRefused(err)
+		phase := sending.Phase()
 		return outcome{
-			maybeProcessed: sent && !refused, refused: refused, permanent: transport.IsPermanent(err),
-			unreachable: sending.Phase() == transport.Connecting,
-			err:         transportError(ctx, string(sending.Phase()), err, r),
+			refused: transport.IsRefused(err), permanent: transport.IsPermanent(err), unreachable: phase == transport.Connecting,
+			err: transportError(ctx, string(phase), err, r),
 		}
 	}
 	defer resp.RawResponse.Body.Close()
-	o := readResponse(ctx, resp.RawResponse, op.decode, r)
-	sent := sending.End() // not if middleware responded
-	o.maybeProcessed = o.maybeProcessed && sent
-	return o
+	return readResponse(ctx, resp.RawResponse, op.decode, r)
 }
 
 // waitRateLimit waits until the rate limiter allows one request. If ctx ends first, or

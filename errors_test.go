@@ -131,8 +131,6 @@ func TestAPIErrorClass(t *testing.T) {
 func TestErrOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	html := http.Header{"Content-Type": {"text/html"}}
-	refused := errors.New("http2: Transport: cannot retry err [stream error: stream ID 3; REFUSED_STREAM; received from peer] " +
-		"after Request.Body was written; define Request.GetBody to avoid this error")
 	withoutTrace := func(req *http.Request) (*http.Response, error) {
 		_, _ = io.Copy(io.Discard, req.Body)
 		return nil, errConnReset
@@ -147,7 +145,7 @@ func TestErrOutcomeUnknown(t *testing.T) {
 		{"timeout while connecting", hanging(connecting), false},
 		{"reset before the request", failing(connected, errConnReset), false},
 		{"timeout before the request", hanging(connected), false},
-		{"refused HTTP2 stream", failing(written, refused), false},
+		{"refused HTTP2 stream", failing(written, errRefusedStream), false},
 		{"lost response", failing(written, errConnReset), true},
 		{"timeout", hanging(written), true},
 		{"lost response of a transport without a trace", withoutTrace, true},

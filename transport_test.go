@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -285,10 +286,75 @@ func TestWrapperThatRetries(t *testing.T) {
 					return
 				}
 				requireAttempts(t, err, 1)
-				requireOutcomeUnknown(t, err, true)
+				requireOutcomeUnknown(t, err, name == "lost response")
 				assert.Len(t, m.requests(), 1)
 			})
 		}
+	}
+}
+
+// A wrapper may make any status of a lost response.
+func TestStatusOfAWrapperDoesNotHideALostResponse(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{401, 404, 429, 503} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			t.Parallel()
+			m := newMock(t, failing(written, errConnReset))
+			translating := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+				_, _ = next.RoundTrip(req) //nolint:bodyclose // there is no response
+				return newResponse(status, nil, ""), nil
+			})
+			calls := 0
+			changing := func(context.Context) (string, error) { calls++; return testKey + strconv.Itoa(calls), nil }
+
+			_, err := createKey(t, newFuncClient(t, m, changing, append(withFastRetries(3), translating)...))
+
+			requireAttempts(t, err, 1)
+			requireOutcomeUnknown(t, err, true)
+		})
+	}
+}
+
+// The server responded, whatever a wrapper makes of it.
+func TestStatusOfTheServerCounts(t *testing.T) {
+	t.Parallel()
+	for status, unknown := range map[int]bool{201: true, 400: false, 408: true, 429: false, 500: true} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			t.Parallel()
+			m := newMock(t, busy(status))
+			translating := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+				_, _ = next.RoundTrip(req) //nolint:bodyclose // it needs no Close
+				return nil, errors.New("the wrapper reads the status")
+			})
+
+			_, err := createKey(t, newTestClient(t, m, translating))
+
+			requireOutcomeUnknown(t, err, unknown)
+		})
+	}
+}
+
+// A wrapper that retries can find that its first request has deleted the key.
+func TestDeleteTreatsNotFoundAfterARetryOfAWrapperAsSuccess(t *testing.T) {
+	t.Parallel()
+	retrying := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		if resp, err := next.RoundTrip(req); err == nil && resp.StatusCode < 500 {
+			return resp, nil
+		}
+		return next.RoundTrip(req)
+	})
+	notFound := respondError(404, "ResourceNotFound", "text")
+	for name, responses := range map[string][]httpmock.Responder{
+		"lost response":              {failing(written, errConnReset), notFound},
+		"502":                        {busy(502), notFound},
+		"lost response, then refuse": {failing(written, errConnReset), failing(written, errRefusedStream), notFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := newTestClient(t, newMock(t, responses...), append(withFastRetries(3), retrying)...)
+
+			require.NoError(t, client.APIKeys.Delete(t.Context(), testUID))
+		})
 	}
 }
 
@@ -329,6 +395,10 @@ func TestResponseOfAWrapperIsNotProcessed(t *testing.T) {
 	_, err := createKey(t, newTestClient(t, newMock(t), append(withFastRetries(0), breaking)...))
 	require.ErrorIs(t, err, palette.ErrServer)
 	requireOutcomeUnknown(t, err, false)
+
+	calls = 0
+	_, err = createKey(t, newTestClient(t, newMock(t, methods("Create")[0].succeed()), append(withFastRetries(1), breaking)...))
+	require.NoError(t, err)
 
 	calls = 0
 	client := newTestClient(t, newMock(t, respondError(404, "ResourceNotFound", "text")), append(withFastRetries(3), breaking)...)

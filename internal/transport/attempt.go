@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"sync"
 )
 
@@ -16,9 +17,7 @@ type Attempt struct {
 	once          bool
 
 	mu       sync.Mutex // middleware can call the transport from several goroutines
-	requests int        // requests that the transport has accepted
-	untraced int        // those among them of which no hook was called
-	sent     bool       // a request without a body has a connection, or a body follows its header
+	requests []*request // that the transport has accepted
 	ended    bool
 	phase    Phase
 }
@@ -53,11 +52,11 @@ func attemptOf(ctx context.Context) *Attempt {
 
 // End ends the attempt: nothing is sent any more. It reports whether the server may have
 // processed a request.
-func (a *Attempt) End() (sent bool) {
+func (a *Attempt) End() (maybeProcessed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.ended = true
-	return a.sent || a.untraced > 0
+	return slices.ContainsFunc(a.requests, (*request).maybeProcessed)
 }
 
 // Phase returns what the attempt is waiting for.
@@ -72,28 +71,42 @@ var (
 	errSecond = errors.New("the transport wrapper retried a request that is not idempotent")
 )
 
-// begin counts a request, or returns why it must not be sent. Until a hook is called, the
-// request counts as sent, because not every transport calls hooks.
-func (a *Attempt) begin() error {
+// begin adds a request, or returns why it must not be sent.
+func (a *Attempt) begin() (*request, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case a.once && a.requests > 0:
-		return errSecond
+	case a.once && len(a.requests) > 0:
+		return nil, errSecond
 	case a.ended:
-		return errEnded
+		return nil, errEnded
 	}
-	a.requests++
-	a.untraced++
+	r := &request{attempt: a}
+	a.requests = append(a.requests, r)
 	a.phase = Waiting
-	return nil
+	return r, nil
 }
 
-// request is one request of an attempt. Its methods are hooks that net/http calls.
+// request is one request of an attempt.
 type request struct {
-	attempt *Attempt
-	body    *bytes.Reader // nil: none
-	traced  bool          // a hook was called
+	attempt     *Attempt
+	body        *bytes.Reader // nil: none
+	traced      bool          // a hook was called
+	sent        bool          // it has no body and a connection, or its body follows its header
+	unprocessed bool          // the server says that it has not processed it
+}
+
+// maybeProcessed reports whether the server may have processed r. Until a hook is called, r
+// counts as sent, because not every transport calls hooks.
+func (r *request) maybeProcessed() bool { return !r.unprocessed && (r.sent || !r.traced) }
+
+// done notes what the result of r says about it. A proxy can respond with 408 or 5xx after the
+// work was done.
+func (r *request) done(resp *http.Response, err error) {
+	r.attempt.mu.Lock()
+	defer r.attempt.mu.Unlock()
+	r.unprocessed = IsRefused(err) ||
+		resp != nil && resp.StatusCode >= 300 && resp.StatusCode < 500 && resp.StatusCode != http.StatusRequestTimeout
 }
 
 // withHooks returns a context that makes net/http call the hooks of r. A trace that the
@@ -125,7 +138,7 @@ func (r *request) connected(httptrace.GotConnInfo) {
 	r.attempt.mu.Lock()
 	defer r.attempt.mu.Unlock()
 	r.trace(Waiting)
-	r.attempt.sent = r.attempt.sent || r.body == nil
+	r.sent = r.sent || r.body == nil
 }
 
 // wroteHeaders counts a request with a body as sent. It is called just before the body is
@@ -139,15 +152,12 @@ func (r *request) wroteHeaders() {
 		return
 	}
 	r.trace(Waiting)
-	r.attempt.sent = true
+	r.sent = true
 }
 
 // trace notes that a hook was called, and what the attempt is waiting for.
 func (r *request) trace(phase Phase) {
-	if !r.traced {
-		r.traced = true
-		r.attempt.untraced--
-	}
+	r.traced = true
 	r.attempt.phase = phase
 }
 

@@ -60,11 +60,12 @@ type transport struct {
 
 // roundTrip sends a copy of req that carries the credential.
 func (t *transport) roundTrip(req *http.Request) (*http.Response, error) {
-	authorized, err := t.authorize(req)
+	r, authorized, err := t.authorize(req)
 	if err != nil {
 		return nil, err
 	}
 	resp, err := roundTrip(t.base, authorized)
+	r.done(resp, err)
 	if resp != nil {
 		resp.Request = req // the copy, which has the credential, ends here
 	}
@@ -74,27 +75,27 @@ func (t *transport) roundTrip(req *http.Request) (*http.Response, error) {
 var errOrigin = errors.New("the request is not for the scheme and host of the base URL")
 
 // authorize returns a copy of req that carries the credential, or why it must not be sent.
-func (t *transport) authorize(req *http.Request) (*http.Request, error) {
+func (t *transport) authorize(req *http.Request) (*request, *http.Request, error) {
 	content, err := readBody(req)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	attempt := attemptOf(req.Context())
 	if attempt == nil || req.URL.Scheme != t.scheme || req.URL.Host != t.host || req.URL.Opaque != "" {
-		return nil, &permanentError{errOrigin}
+		return nil, nil, &permanentError{errOrigin}
 	}
 	if req.Context().Err() != nil { // not every transport would say that it sent nothing
-		return nil, context.Cause(req.Context())
+		return nil, nil, context.Cause(req.Context())
 	}
-	if err := attempt.begin(); err != nil {
-		return nil, &permanentError{err}
+	r, err := attempt.begin()
+	if err != nil {
+		return nil, nil, &permanentError{err}
 	}
-	r := &request{attempt: attempt}
 	authorized := req.Clone(r.withHooks(req.Context()))
 	setBody(authorized, r, content)
 	authorized.Host = t.host // middleware may have changed it, and an http proxy connects to it
 	attempt.setCredential(authorized.Header)
-	return authorized, nil
+	return r, authorized, nil
 }
 
 // readBody reads and closes the body of req.
