@@ -301,7 +301,7 @@ func TestStatusOfAWrapperDoesNotHideALostResponse(t *testing.T) {
 			t.Parallel()
 			m := newMock(t, failing(written, errConnReset))
 			translating := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
-				_, _ = next.RoundTrip(req) //nolint:bodyclose // there is no response
+				_, _ = next.RoundTrip(req)
 				return newResponse(status, nil, ""), nil
 			})
 			calls := 0
@@ -323,7 +323,7 @@ func TestStatusOfTheServerCounts(t *testing.T) {
 			t.Parallel()
 			m := newMock(t, busy(status))
 			translating := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
-				_, _ = next.RoundTrip(req) //nolint:bodyclose // it needs no Close
+				_, _ = next.RoundTrip(req)
 				return nil, errors.New("the wrapper reads the status")
 			})
 
@@ -378,6 +378,30 @@ func TestRequestOfAFailedAttemptIsNotSent(t *testing.T) {
 		requireOutcomeUnknown(t, err, false)
 		<-time.After(time.Hour)
 		assert.Empty(t, m.requests())
+	})
+}
+
+// A DELETE that gets its connection after the call has failed would delete a key that is
+// still in use by then.
+func TestRequestThatWaitsForAConnectionEndsWithTheAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ended := make(chan error, 1)
+		dialing := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+			resp, err := hanging(connecting)(req)
+			ended <- err
+			return resp, err
+		})
+		impatient := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+			go func() { _, _ = next.RoundTrip(req.Clone(context.WithoutCancel(req.Context()))) }() //nolint:bodyclose // there is no response
+			<-time.After(time.Second)
+			return nil, errors.New("the wrapper does not wait")
+		})
+
+		err := newTestClient(t, dialing, impatient).APIKeys.Delete(t.Context(), testUID)
+
+		require.ErrorContains(t, err, "the wrapper does not wait")
+		require.ErrorIs(t, <-ended, context.Canceled)
 	})
 }
 

@@ -50,12 +50,15 @@ func attemptOf(ctx context.Context) *Attempt {
 	return a
 }
 
-// End ends the attempt: nothing is sent any more. It reports whether the server may have
-// processed a request.
+// End ends the attempt: nothing is sent any more, also if middleware has detached a request
+// from its context. It reports whether the server may have processed a request.
 func (a *Attempt) End() (maybeProcessed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.ended = true
+	for _, r := range a.requests {
+		r.cancel()
+	}
 	return slices.ContainsFunc(a.requests, (*request).maybeProcessed)
 }
 
@@ -72,7 +75,7 @@ var (
 )
 
 // begin adds a request, or returns why it must not be sent.
-func (a *Attempt) begin() (*request, error) {
+func (a *Attempt) begin(cancel func()) (*request, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
@@ -81,7 +84,7 @@ func (a *Attempt) begin() (*request, error) {
 	case a.ended:
 		return nil, errEnded
 	}
-	r := &request{attempt: a}
+	r := &request{attempt: a, cancel: cancel}
 	a.requests = append(a.requests, r)
 	a.phase = Waiting
 	return r, nil
@@ -90,6 +93,7 @@ func (a *Attempt) begin() (*request, error) {
 // request is one request of an attempt.
 type request struct {
 	attempt     *Attempt
+	cancel      func()
 	body        *bytes.Reader // nil: none
 	traced      bool          // a hook was called
 	sent        bool          // it has no body and a connection, or its body follows its header

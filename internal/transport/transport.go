@@ -87,11 +87,13 @@ func (t *transport) authorize(req *http.Request) (*request, *http.Request, error
 	if req.Context().Err() != nil { // not every transport would say that it sent nothing
 		return nil, nil, context.Cause(req.Context())
 	}
-	r, err := attempt.begin()
+	ctx, cancel := context.WithCancel(req.Context())
+	r, err := attempt.begin(cancel)
 	if err != nil {
+		cancel()
 		return nil, nil, &permanentError{err}
 	}
-	authorized := req.Clone(r.withHooks(req.Context()))
+	authorized := req.Clone(r.withHooks(ctx))
 	setBody(authorized, r, content)
 	authorized.Host = t.host // middleware may have changed it, and an http proxy connects to it
 	attempt.setCredential(authorized.Header)
