@@ -375,6 +375,28 @@ func TestTransportErrorIsWrapped(t *testing.T) {
 	assert.Empty(t, classesOf(err))
 }
 
+// Middleware and the function of a credential may send requests of their own.
+func TestErrorOfAnotherServiceKeepsItsTextWithoutTheURL(t *testing.T) {
+	t.Parallel()
+	errService := errors.New("token service")
+	failed := fmt.Errorf("%w: %w", errService, &url.Error{Op: "Get", URL: "https://tokens.test/?q=pass-word", Err: errConnRefused})
+	wrapper := withWrapper(func(http.RoundTripper, *http.Request) (*http.Response, error) { return nil, failed })
+	credential := func(context.Context) (string, error) { return "", failed }
+	for start, client := range map[string]*palette.Client{
+		"":             newTestClient(t, newMock(t), wrapper),
+		"credential: ": newFuncClient(t, newMock(t), credential),
+	} {
+		t.Run(start, func(t *testing.T) {
+			t.Parallel()
+
+			err := getKey(t, client)
+
+			require.EqualError(t, err, "palette: apiKeys.get: "+start+"token service: dial tcp: connect: connection refused (host palette.test, 1 attempt)")
+			require.ErrorIs(t, err, errService)
+		})
+	}
+}
+
 // respondingClient returns a client whose server sends one response.
 func respondingClient(t *testing.T, status int, header http.Header, body string, opts ...palette.Option) *palette.Client {
 	t.Helper()
