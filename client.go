@@ -165,7 +165,7 @@ type progress struct {
 func (c *Client) attemptUntilDone(ctx context.Context, op operation, p *progress) error {
 	for {
 		if err := c.waitRateLimit(ctx, op); err != nil {
-			return c.interrupted(op, p, err)
+			return c.gaveUp(op, p, err.Error(), err)
 		}
 		start := time.Now()
 		p.last = c.attempt(ctx, op)
@@ -182,27 +182,21 @@ func (c *Client) attemptUntilDone(ctx context.Context, op operation, p *progress
 		}
 		c.logRetry(ctx, op, next)
 		if err := sleep(ctx, next.wait); err != nil {
-			return c.interrupted(op, p, err)
+			return c.gaveUp(op, p, err.Error(), err)
 		}
 	}
 }
 
 // gaveUp returns the error of a call that makes no other attempt. reason says why, if the
-// error of the last attempt does not.
-func (c *Client) gaveUp(op operation, p *progress, reason string) error {
-	err := c.describe(op, p)
-	if reason != "" {
-		err = withNote(err, "not retried: "+reason)
+// error of the last attempt does not. cause is what ended the wait for the next attempt.
+func (c *Client) gaveUp(op operation, p *progress, reason string, cause ...error) error {
+	switch {
+	case p.attempts == 0:
+		return &textError{"palette: " + op.name + ": " + reason, cause}
+	case reason == "":
+		return c.describe(op, p)
 	}
-	return err
-}
-
-// interrupted returns the error of a call that could not wait for its next attempt.
-func (c *Client) interrupted(op operation, p *progress, cause error) error {
-	if p.attempts == 0 {
-		return &textError{"palette: " + op.name + ": " + cause.Error(), []error{cause}}
-	}
-	return withNote(c.describe(op, p), "not retried: "+cause.Error(), cause)
+	return withNote(c.describe(op, p), "not retried: "+reason, cause...)
 }
 
 // describe adds what the call knows to the error of the last attempt.

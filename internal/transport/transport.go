@@ -72,7 +72,10 @@ func (t *transport) roundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-var errOrigin = errors.New("the request is not for the scheme and host of the base URL")
+var (
+	errOrigin  = errors.New("the request is not for the scheme and host of the base URL")
+	errContext = errors.New("the transport wrapper replaced the context of the request")
+)
 
 // authorize returns a copy of req that carries the credential, or why it must not be sent.
 func (t *transport) authorize(req *http.Request) (*request, *http.Request, error) {
@@ -81,10 +84,12 @@ func (t *transport) authorize(req *http.Request) (*request, *http.Request, error
 		return nil, nil, err
 	}
 	attempt := attemptOf(req.Context())
-	if attempt == nil || req.URL.Scheme != t.scheme || req.URL.Host != t.host || req.URL.Opaque != "" {
+	switch {
+	case attempt == nil:
+		return nil, nil, &permanentError{errContext}
+	case req.URL.Scheme != t.scheme || req.URL.Host != t.host || req.URL.Opaque != "":
 		return nil, nil, &permanentError{errOrigin}
-	}
-	if req.Context().Err() != nil { // not every transport would say that it sent nothing
+	case req.Context().Err() != nil: // not every transport would say that it sent nothing
 		return nil, nil, context.Cause(req.Context())
 	}
 	ctx, cancel := context.WithCancel(req.Context())
