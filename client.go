@@ -163,7 +163,7 @@ type progress struct {
 func (c *Client) attemptUntilDone(ctx context.Context, op operation, p *progress) error {
 	for {
 		if err := c.waitRateLimit(ctx, op); err != nil {
-			return c.interrupted(op, p, err)
+			return c.gaveUp(op, p, err.Error(), err)
 		}
 		start := time.Now()
 		p.last = c.attempt(ctx, op)
@@ -180,27 +180,21 @@ func (c *Client) attemptUntilDone(ctx context.Context, op operation, p *progress
 		}
 		c.logRetry(ctx, op, next)
 		if err := sleep(ctx, next.wait); err != nil {
-			return c.interrupted(op, p, err)
+			return c.gaveUp(op, p, err.Error(), err)
 		}
 	}
 }
 
 // gaveUp returns the error of a call that makes no other attempt. reason says why, if the
-// error of the last attempt does not.
-func (c *Client) gaveUp(op operation, p *progress, reason string) error {
-	err := c.describe(op, p)
-	if reason != "" {
-		err = withNote(err, "not retried: "+reason)
+// error of the last attempt does not. cause is what ended the wait for the next attempt.
+func (c *Client) gaveUp(op operation, p *progress, reason string, cause ...error) error {
+	switch {
+	case p.attempts == 0:
+		return &textError{"palette: " + op.name + ": " + reason, cause}
+	case reason == "":
+		return c.describe(op, p)
 	}
-	return err
-}
-
-// interrupted returns the error of a call that could not wait for its next attempt.
-func (c *Client) interrupted(op operation, p *progress, cause error) error {
-	if p.attempts == 0 {
-		return &textError{"palette: " + op.name + ": " + cause.Error(), []error{cause}}
-	}
-	return withNote(c.describe(op, p), "not retried: "+cause.Error(), cause)
+	return withNote(c.describe(op, p), "not retried: "+reason, cause...)
 }
 
 // describe adds what the call knows to the error of the last attempt.
@@ -245,7 +239,7 @@ func (c *Client) attempt(ctx context.Context, op operation) outcome {
 	setCredential := func(h http.Header) { h.Set(c.credential.header, value) }
 	sending := transport.NewAttempt(setCredential, !op.idempotent)
 	o := c.execute(sending.Context(ctx), op, sending, r)
-	o.credential = value
+	o.credential, o.maybeProcessed = value, sending.End()
 	if _, timeout := errors.AsType[attemptTimeout](context.Cause(ctx)); timeout && c.ownTransport {
 		c.CloseIdleConnections() // other connections may be dead as well
 	}
@@ -263,18 +257,14 @@ func (c *Client) execute(ctx context.Context, op operation, sending *transport.A
 	}
 	resp, err := req.Execute(op.method, c.baseURL+op.path)
 	if err != nil {
-		sent, refused := sending.End(), transport.IsRefused(err)
+		phase := sending.Phase()
 		return outcome{
-			maybeProcessed: sent && !refused, refused: refused, permanent: transport.IsPermanent(err),
-			unreachable: sending.Phase() == transport.Connecting,
-			err:         transportError(ctx, string(sending.Phase()), err, r),
+			refused: transport.IsRefused(err), permanent: transport.IsPermanent(err), unreachable: phase == transport.Connecting,
+			err: transportError(ctx, string(phase), err, r),
 		}
 	}
 	defer resp.RawResponse.Body.Close()
-	o := readResponse(ctx, resp.RawResponse, op.result, r)
-	sent := sending.End() // not if middleware responded
-	o.maybeProcessed = o.maybeProcessed && sent
-	return o
+	return readResponse(ctx, resp.RawResponse, op.result, r)
 }
 
 // waitRateLimit waits until the rate limiter allows one request. If ctx ends first, or

@@ -218,8 +218,8 @@ func unexpected(why string, r redactor) error {
 // transportError returns the error of an attempt that failed in the given phase, before the
 // whole response was read. If the text of err contains the credential, err is not wrapped.
 func transportError(ctx context.Context, phase string, err error, r redactor, class ...error) error {
-	for urlErr, ok := errors.AsType[*url.Error](err); ok; urlErr, ok = errors.AsType[*url.Error](err) {
-		err = urlErr.Err // the text of a url.Error has the URL, and that of a redirect has its query
+	for urlErr, ok := err.(*url.Error); ok; urlErr, ok = err.(*url.Error) { //nolint:errorlint // what wraps one stays
+		err = urlErr.Err
 	}
 	ctxErr := contextError(ctx)
 	switch {
@@ -232,7 +232,7 @@ func transportError(ctx context.Context, phase string, err error, r redactor, cl
 	if phase != "" {
 		phase += ": "
 	}
-	text := phase + r.text(withDeadline(ctx, err), maxText)
+	text := phase + r.text(withDeadline(ctx, withoutURLs(err)), maxText)
 	switch {
 	case !r.finds(err.Error()):
 		return &textError{text, append(class, err)}
@@ -242,15 +242,25 @@ func transportError(ctx context.Context, phase string, err error, r redactor, cl
 	return &textError{text, class}
 }
 
-// withDeadline returns the text of a transport error. If a deadline passed, it says whose.
-func withDeadline(ctx context.Context, err error) string {
+// withoutURLs returns the text of err without the URLs of requests, whose queries may hold
+// secrets.
+func withoutURLs(err error) string {
+	text := err.Error()
+	for urlErr, ok := errors.AsType[*url.Error](err); ok; urlErr, ok = errors.AsType[*url.Error](urlErr.Err) {
+		text = strings.ReplaceAll(text, urlErr.Error(), urlErr.Err.Error())
+	}
+	return text
+}
+
+// withDeadline adds to the text of a transport error whose deadline passed.
+func withDeadline(ctx context.Context, text string) string {
 	if timeout, ok := errors.AsType[attemptTimeout](context.Cause(ctx)); ok {
 		return timeout.Error()
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return "the deadline of the context has passed: " + err.Error()
+		return "the deadline of the context has passed: " + text
 	}
-	return err.Error()
+	return text
 }
 
 // attemptTimeout is the cause of the context of an attempt that took too long.

@@ -131,8 +131,6 @@ func TestAPIErrorClass(t *testing.T) {
 func TestErrOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	html := http.Header{"Content-Type": {"text/html"}}
-	refused := errors.New("http2: Transport: cannot retry err [stream error: stream ID 3; REFUSED_STREAM; received from peer] " +
-		"after Request.Body was written; define Request.GetBody to avoid this error")
 	withoutTrace := func(req *http.Request) (*http.Response, error) {
 		_, _ = io.Copy(io.Discard, req.Body)
 		return nil, errConnReset
@@ -147,7 +145,7 @@ func TestErrOutcomeUnknown(t *testing.T) {
 		{"timeout while connecting", hanging(connecting), false},
 		{"reset before the request", failing(connected, errConnReset), false},
 		{"timeout before the request", hanging(connected), false},
-		{"refused HTTP2 stream", failing(written, refused), false},
+		{"refused HTTP2 stream", failing(written, errRefusedStream), false},
 		{"lost response", failing(written, errConnReset), true},
 		{"timeout", hanging(written), true},
 		{"lost response of a transport without a trace", withoutTrace, true},
@@ -375,6 +373,28 @@ func TestTransportErrorIsWrapped(t *testing.T) {
 	found, _ := errors.AsType[*transportErr](err)
 	assert.Same(t, cause, found)
 	assert.Empty(t, classesOf(err))
+}
+
+// Middleware and the function of a credential may send requests of their own.
+func TestErrorOfAnotherServiceKeepsItsTextWithoutTheURL(t *testing.T) {
+	t.Parallel()
+	errService := errors.New("token service")
+	failed := fmt.Errorf("%w: %w", errService, &url.Error{Op: "Get", URL: "https://tokens.test/?q=pass-word", Err: errConnRefused})
+	wrapper := withWrapper(func(http.RoundTripper, *http.Request) (*http.Response, error) { return nil, failed })
+	credential := func(context.Context) (string, error) { return "", failed }
+	for start, client := range map[string]*palette.Client{
+		"":             newTestClient(t, newMock(t), wrapper),
+		"credential: ": newFuncClient(t, newMock(t), credential),
+	} {
+		t.Run(start, func(t *testing.T) {
+			t.Parallel()
+
+			err := getKey(t, client)
+
+			require.EqualError(t, err, "palette: apiKeys.get: "+start+"token service: dial tcp: connect: connection refused (host palette.test, 1 attempt)")
+			require.ErrorIs(t, err, errService)
+		})
+	}
 }
 
 // respondingClient returns a client whose server sends one response.

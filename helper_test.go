@@ -549,6 +549,9 @@ var (
 	errConnRefused = &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	errConnReset   = &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
 	errCertificate = &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}
+
+	errRefusedStream = errors.New("http2: Transport: cannot retry err [stream error: stream ID 3; REFUSED_STREAM; received from peer] " +
+		"after Request.Body was written; define Request.GetBody to avoid this error")
 )
 
 // transportErr is an error of a transport.

@@ -145,8 +145,8 @@ func WithHTTPClient(hc *http.Client) Option {
 // WithTransportWrapper adds middleware, such as OpenTelemetry's. NewClient calls wrap once
 // with a transport that adds the credential; the client uses the result. The middleware
 // sees every attempt, but not the credential. It can read the response to Create, which
-// holds the new key. Its errors are retried like those of the network. It can retry
-// requests itself, but not Create.
+// holds the new key. Its errors and its own responses are retried like those of the network.
+// It can retry requests itself, but not Create.
 func WithTransportWrapper(wrap func(http.RoundTripper) http.RoundTripper) Option {
 	return func(c *config) error {
 		c.wrapTransport = wrap

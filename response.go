@@ -33,7 +33,7 @@ type decoder interface{ decode(body []byte) error }
 // which may be the only copy of a key.
 func readResponse(ctx context.Context, resp *http.Response, result decoder, r redactor) outcome {
 	status := resp.StatusCode
-	o := outcome{status: status, maybeProcessed: status < 300 || status >= 500 || status == http.StatusRequestTimeout}
+	o := outcome{status: status}
 	switch {
 	case status >= 300 && status <= 599:
 		apiErr := newAPIError(resp, r)
@@ -58,7 +58,7 @@ func readResponse(ctx context.Context, resp *http.Response, result decoder, r re
 	body, err := readBody(resp, maxBody)
 	if err != nil && !errors.Is(err, errBodyTooLarge) {
 		err = fmt.Errorf("truncated response: %w", err)
-		return outcome{maybeProcessed: true, err: transportError(ctx, "", err, r, ErrUnexpectedResponse)}
+		return outcome{err: transportError(ctx, "", err, r, ErrUnexpectedResponse)}
 	}
 	if err == nil {
 		err = result.decode(body)

@@ -45,11 +45,14 @@ type decision struct {
 	reason string // why
 }
 
-// next decides what follows the failed attempt o. fetch returns the credential that the
-// client would send now.
+// next decides what follows the failed attempt o, as the table of the package documentation
+// says. fetch returns the credential that the client would send now.
 func (p retryPolicy) next(ctx context.Context, n *retryCounter, o outcome, idempotent bool,
 	fetch func(context.Context) (string, error),
 ) decision {
+	if o.maybeProcessed && !idempotent {
+		return decision{}
+	}
 	if o.unauthorized && n.credential < max(1, p.maxRetries) {
 		if now, err := fetch(ctx); err == nil && now != o.credential {
 			n.credential++
@@ -57,7 +60,7 @@ func (p retryPolicy) next(ctx context.Context, n *retryCounter, o outcome, idemp
 		}
 	}
 	count, ok := p.count(n, o)
-	if !ok || !shouldRetry(o, idempotent) || ctx.Err() != nil {
+	if !ok || !o.temporary() || ctx.Err() != nil {
 		return decision{}
 	}
 	wait := p.backoff.wait(count, o.retryAfter)
@@ -81,21 +84,14 @@ func (p retryPolicy) count(n *retryCounter, o outcome) (count int, ok bool) {
 	return n.other, n.other <= p.maxRetries
 }
 
-// shouldRetry reports whether a retry after o is safe and may help. It implements the table
-// of the package documentation.
-func shouldRetry(o outcome, idempotent bool) bool {
-	switch {
-	case o.permanent:
-		return false
-	case o.status == 0: // no response
-		return idempotent || !o.maybeProcessed
-	case o.status == http.StatusTooManyRequests:
+// temporary reports whether a retry after o may help.
+func (o outcome) temporary() bool {
+	switch o.status {
+	case 0: // no response
+		return !o.permanent
+	case http.StatusRequestTimeout, http.StatusTooManyRequests,
+		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
-	case o.status == http.StatusRequestTimeout, // of a proxy, possibly after the work
-		o.status == http.StatusBadGateway,
-		o.status == http.StatusServiceUnavailable,
-		o.status == http.StatusGatewayTimeout:
-		return idempotent
 	}
 	return false
 }

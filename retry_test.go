@@ -253,6 +253,23 @@ func TestDeleteTreatsNotFoundAfterARetryAsSuccess(t *testing.T) {
 	}
 }
 
+// The function of a credential may use this SDK, or what wraps its errors.
+func TestDeleteFailsIfTheCredentialIsNotFoundAfterARetry(t *testing.T) {
+	t.Parallel()
+	calls := 0
+	losing := func(context.Context) (string, error) {
+		if calls++; calls > 1 {
+			return "", fmt.Errorf("vault: %w", palette.ErrNotFound)
+		}
+		return testKey, nil
+	}
+	client := newFuncClient(t, newMock(t, busy(502)), losing, withFastRetries(3)...)
+
+	err := client.APIKeys.Delete(t.Context(), testUID)
+
+	require.EqualError(t, err, "palette: apiKeys.delete: credential: vault: palette: not found (host palette.test, 2 attempts)")
+}
+
 func TestOtherMethodsReturnNotFoundAfterARetry(t *testing.T) {
 	t.Parallel()
 	for _, op := range operations() {

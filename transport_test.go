@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -68,9 +69,9 @@ func TestRequestWithoutTheContextOfACallIsNotSent(t *testing.T) {
 		return next.RoundTrip(req.WithContext(context.Background()))
 	})
 
-	err := getKey(t, newTestClient(t, newMock(t), strange))
+	err := getKey(t, newTestClient(t, newMock(t), append(withFastRetries(3), strange)...))
 
-	require.ErrorContains(t, err, "the request is not for the scheme and host of the base URL")
+	require.EqualError(t, err, "palette: apiKeys.get: the transport wrapper replaced the context of the request (host palette.test, 1 attempt)")
 }
 
 func TestOnlyTheTransportSeesTheCredential(t *testing.T) {
@@ -285,10 +286,75 @@ func TestWrapperThatRetries(t *testing.T) {
 					return
 				}
 				requireAttempts(t, err, 1)
-				requireOutcomeUnknown(t, err, true)
+				requireOutcomeUnknown(t, err, name == "lost response")
 				assert.Len(t, m.requests(), 1)
 			})
 		}
+	}
+}
+
+// A wrapper may make any status of a lost response.
+func TestStatusOfAWrapperDoesNotHideALostResponse(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{401, 404, 429, 503} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			t.Parallel()
+			m := newMock(t, failing(written, errConnReset))
+			translating := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+				_, _ = next.RoundTrip(req)
+				return newResponse(status, nil, ""), nil
+			})
+			calls := 0
+			changing := func(context.Context) (string, error) { calls++; return testKey + strconv.Itoa(calls), nil }
+
+			_, err := createKey(t, newFuncClient(t, m, changing, append(withFastRetries(3), translating)...))
+
+			requireAttempts(t, err, 1)
+			requireOutcomeUnknown(t, err, true)
+		})
+	}
+}
+
+// The server responded, whatever a wrapper makes of it.
+func TestStatusOfTheServerCounts(t *testing.T) {
+	t.Parallel()
+	for status, unknown := range map[int]bool{201: true, 400: false, 408: true, 429: false, 500: true} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			t.Parallel()
+			m := newMock(t, busy(status))
+			translating := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+				_, _ = next.RoundTrip(req)
+				return nil, errors.New("the wrapper reads the status")
+			})
+
+			_, err := createKey(t, newTestClient(t, m, translating))
+
+			requireOutcomeUnknown(t, err, unknown)
+		})
+	}
+}
+
+// A wrapper that retries can find that its first request has deleted the key.
+func TestDeleteTreatsNotFoundAfterARetryOfAWrapperAsSuccess(t *testing.T) {
+	t.Parallel()
+	retrying := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		if resp, err := next.RoundTrip(req); err == nil && resp.StatusCode < 500 {
+			return resp, nil
+		}
+		return next.RoundTrip(req)
+	})
+	notFound := respondError(404, "ResourceNotFound", "text")
+	for name, responses := range map[string][]httpmock.Responder{
+		"lost response":              {failing(written, errConnReset), notFound},
+		"502":                        {busy(502), notFound},
+		"lost response, then refuse": {failing(written, errConnReset), failing(written, errRefusedStream), notFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := newTestClient(t, newMock(t, responses...), append(withFastRetries(3), retrying)...)
+
+			require.NoError(t, client.APIKeys.Delete(t.Context(), testUID))
+		})
 	}
 }
 
@@ -315,6 +381,30 @@ func TestRequestOfAFailedAttemptIsNotSent(t *testing.T) {
 	})
 }
 
+// A DELETE that gets its connection after the call has failed would delete a key that is
+// still in use by then.
+func TestRequestThatWaitsForAConnectionEndsWithTheAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ended := make(chan error, 1)
+		dialing := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+			resp, err := hanging(connecting)(req)
+			ended <- err
+			return resp, err
+		})
+		impatient := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+			go func() { _, _ = next.RoundTrip(req.Clone(context.WithoutCancel(req.Context()))) }() //nolint:bodyclose // there is no response
+			<-time.After(time.Second)
+			return nil, errors.New("the wrapper does not wait")
+		})
+
+		err := newTestClient(t, dialing, impatient).APIKeys.Delete(t.Context(), testUID)
+
+		require.ErrorContains(t, err, "the wrapper does not wait")
+		require.ErrorIs(t, <-ended, context.Canceled)
+	})
+}
+
 // A circuit breaker responds itself, so no key was created or deleted.
 func TestResponseOfAWrapperIsNotProcessed(t *testing.T) {
 	t.Parallel()
@@ -329,6 +419,10 @@ func TestResponseOfAWrapperIsNotProcessed(t *testing.T) {
 	_, err := createKey(t, newTestClient(t, newMock(t), append(withFastRetries(0), breaking)...))
 	require.ErrorIs(t, err, palette.ErrServer)
 	requireOutcomeUnknown(t, err, false)
+
+	calls = 0
+	_, err = createKey(t, newTestClient(t, newMock(t, methods("Create")[0].succeed()), append(withFastRetries(1), breaking)...))
+	require.NoError(t, err)
 
 	calls = 0
 	client := newTestClient(t, newMock(t, respondError(404, "ResourceNotFound", "text")), append(withFastRetries(3), breaking)...)

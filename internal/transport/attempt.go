@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"sync"
 )
 
@@ -16,9 +17,7 @@ type Attempt struct {
 	once          bool
 
 	mu       sync.Mutex // middleware can call the transport from several goroutines
-	requests int        // requests that the transport has accepted
-	untraced int        // those among them of which no hook was called
-	sent     bool       // one of them was sent
+	requests []*request // that the transport has accepted
 	ended    bool
 }
 
@@ -41,13 +40,18 @@ func attemptOf(ctx context.Context) *Attempt {
 	return a
 }
 
-// End ends the attempt: nothing is sent any more. It reports whether the server may have
-// processed a request.
-func (a *Attempt) End() (sent bool) {
+// End ends the attempt: nothing is sent any more, also if middleware has detached a request
+// from its context. It reports whether the server may have processed a request.
+func (a *Attempt) End() (maybeProcessed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.ended = true
-	return a.sent || a.untraced > 0
+	for _, r := range a.requests {
+		if r.cancel != nil {
+			r.cancel()
+		}
+	}
+	return slices.ContainsFunc(a.requests, (*request).maybeProcessed)
 }
 
 // Phase is what an attempt is waiting for. Its text is the start of an error.
@@ -63,10 +67,10 @@ const (
 func (a *Attempt) Phase() Phase {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch {
-	case a.requests == 0:
+	switch last := len(a.requests) - 1; {
+	case last < 0:
 		return ""
-	case a.sent || a.untraced > 0:
+	case a.requests[last].isSent():
 		return Waiting
 	}
 	return Connecting
@@ -77,29 +81,38 @@ var (
 	errSecond = errors.New("the transport wrapper retried a request that is not idempotent")
 )
 
-// begin counts a request, or returns why it must not be sent. Until a hook is called, the
-// request counts as sent, because not every transport calls hooks.
-func (a *Attempt) begin() error {
+// begin adds a request, or returns why it must not be sent.
+func (a *Attempt) begin(r *request) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case a.once && a.requests > 0:
+	case a.once && len(a.requests) > 0:
 		return errSecond
 	case a.ended:
 		return errEnded
 	}
-	a.requests++
-	a.untraced++
+	a.requests = append(a.requests, r)
 	return nil
 }
 
-// request is one request of an attempt. Its methods are hooks that net/http calls.
+// request is one request of an attempt.
 type request struct {
 	attempt *Attempt
 	body    bytes.Reader // empty: none
+	cancel  func()       // of a request without a body
 	hooks   httptrace.ClientTrace
-	traced  bool // a hook was called
+
+	traced      bool // a hook was called
+	sent        bool // it has no body and a connection, or its body follows its header
+	unprocessed bool // the server says that it has not processed it
 }
+
+// isSent reports whether r counts as sent. It does until a hook is called, because not every
+// transport calls hooks.
+func (r *request) isSent() bool { return r.sent || !r.traced }
+
+// maybeProcessed reports whether the server may have processed r.
+func (r *request) maybeProcessed() bool { return r.isSent() && !r.unprocessed }
 
 // withHooks returns a context that makes net/http call the hooks of r. A trace that the
 // caller or middleware has put into ctx does not see the header fields, which hold the
@@ -115,9 +128,9 @@ func (r *request) withHooks(ctx context.Context) context.Context {
 	}
 	r.hooks.GetConn = r.connecting
 	if r.body.Len() > 0 {
-		r.hooks.WroteHeaders = r.wroteHeaders
+		r.hooks.WroteHeaders = r.sending
 	} else {
-		r.hooks.GotConn = func(httptrace.GotConnInfo) { r.wroteHeaders() }
+		r.hooks.GotConn = func(httptrace.GotConnInfo) { r.sending() }
 	}
 	return httptrace.WithClientTrace(ctx, &r.hooks)
 }
@@ -126,29 +139,30 @@ func (r *request) withHooks(ctx context.Context) context.Context {
 func (r *request) connecting(string) {
 	r.attempt.mu.Lock()
 	defer r.attempt.mu.Unlock()
-	r.trace()
+	r.traced = true
 }
 
-// wroteHeaders counts the request as sent. net/http calls it just before it writes the body,
-// on the goroutine that does so. After the end of the attempt, it empties the body, so that
-// the request stays incomplete.
-func (r *request) wroteHeaders() {
+// sending counts r as sent. For a request with a body, net/http calls it just before it
+// writes the body, on the goroutine that does so. After the end of the attempt, it empties
+// the body, so that the request stays incomplete.
+func (r *request) sending() {
 	r.attempt.mu.Lock()
 	defer r.attempt.mu.Unlock()
-	r.trace()
+	r.traced = true
 	if r.attempt.ended {
 		r.body.Reset(nil)
 		return
 	}
-	r.attempt.sent = true
+	r.sent = true
 }
 
-// trace notes that net/http calls hooks.
-func (r *request) trace() {
-	if !r.traced {
-		r.traced = true
-		r.attempt.untraced--
-	}
+// done notes what the result of r says about it. A proxy can respond with 408 or 5xx after the
+// work was done.
+func (r *request) done(resp *http.Response, err error) {
+	r.attempt.mu.Lock()
+	defer r.attempt.mu.Unlock()
+	r.unprocessed = IsRefused(err) ||
+		resp != nil && resp.StatusCode >= 300 && resp.StatusCode < 500 && resp.StatusCode != http.StatusRequestTimeout
 }
 
 // untraced hides the trace of a context, because WithClientTrace would call its hooks as

@@ -60,49 +60,62 @@ type transport struct {
 
 // roundTrip sends a copy of req that carries the credential.
 func (t *transport) roundTrip(req *http.Request) (*http.Response, error) {
-	authorized, err := t.authorize(req)
+	r, authorized, err := t.authorize(req)
 	if err != nil {
 		return nil, err
 	}
 	resp, err := roundTrip(t.base, authorized)
+	r.done(resp, err)
 	if resp != nil {
 		resp.Request = req // the copy, which has the credential, ends here
 	}
 	return resp, err
 }
 
-var errOrigin = errors.New("the request is not for the scheme and host of the base URL")
+var (
+	errOrigin  = errors.New("the request is not for the scheme and host of the base URL")
+	errContext = errors.New("the transport wrapper replaced the context of the request")
+)
 
 // authorize returns a copy of req that carries the credential, or why it must not be sent.
-func (t *transport) authorize(req *http.Request) (*http.Request, error) {
+func (t *transport) authorize(req *http.Request) (*request, *http.Request, error) {
 	content, err := readBody(req)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	attempt := attemptOf(req.Context())
-	if attempt == nil || req.URL.Scheme != t.scheme || req.URL.Host != t.host || req.URL.Opaque != "" {
-		return nil, &permanentError{errOrigin}
+	ctx := req.Context()
+	r := &request{attempt: attemptOf(ctx)}
+	switch {
+	case r.attempt == nil:
+		return nil, nil, &permanentError{errContext}
+	case req.URL.Scheme != t.scheme || req.URL.Host != t.host || req.URL.Opaque != "":
+		return nil, nil, &permanentError{errOrigin}
+	case ctx.Err() != nil: // not every transport would say that it sent nothing
+		return nil, nil, context.Cause(ctx)
 	}
-	if req.Context().Err() != nil { // not every transport would say that it sent nothing
-		return nil, context.Cause(req.Context())
+	if r.body.Reset(content); len(content) == 0 {
+		ctx, r.cancel = context.WithCancel(ctx) // nothing else stops a request without a body
 	}
-	if err := attempt.begin(); err != nil {
-		return nil, &permanentError{err}
+	if err := r.attempt.begin(r); err != nil {
+		return nil, nil, &permanentError{err}
 	}
-	r := &request{attempt: attempt}
-	r.body.Reset(content)
-	authorized := req.WithContext(r.withHooks(req.Context())) // a copy
-	authorized.Header = make(http.Header, len(req.Header)+1)
-	maps.Copy(authorized.Header, req.Header)
-	attempt.setCredential(authorized.Header)
+	return r, t.copyOf(req.WithContext(r.withHooks(ctx)), r), nil
+}
+
+// copyOf completes a shallow copy of a request.
+func (t *transport) copyOf(authorized *http.Request, r *request) *http.Request {
+	header := make(http.Header, len(authorized.Header)+1)
+	maps.Copy(header, authorized.Header)
+	r.attempt.setCredential(header)
+	authorized.Header = header
 	authorized.Host = t.host // middleware may have changed it, and an http proxy connects to it
 	// net/http sends a body of this type together with the header in one write. With GetBody,
 	// it would resend a request that the server may have processed.
-	authorized.Body, authorized.GetBody, authorized.ContentLength = nil, nil, int64(len(content))
-	if len(content) > 0 {
+	authorized.Body, authorized.GetBody, authorized.ContentLength = nil, nil, int64(r.body.Len())
+	if r.body.Len() > 0 {
 		authorized.Body = io.NopCloser(&r.body)
 	}
-	return authorized, nil
+	return authorized
 }
 
 // readBody reads and closes the body of req.
