@@ -162,8 +162,10 @@ func (which Key) list(keys []palette.APIKey) string {
 // unmarked returns annotations without those that the server or a rotation adds.
 func unmarked(annotations map[string]string) map[string]string {
 	kept := maps.Clone(annotations)
-	for _, name := range []string{"ownerUid", "permissions", "scope", "scopeVisibility", "tenantUid",
-		annotationRoot, annotationReplaces, annotationFingerprint, annotationRetired} {
+	for _, name := range []string{
+		"ownerUid", "permissions", "scope", "scopeVisibility", "tenantUid",
+		annotationRoot, annotationReplaces, annotationFingerprint, annotationRetired,
+	} {
 		delete(kept, name)
 	}
 	return kept

@@ -139,7 +139,6 @@ func TestFileStoreErrorsLeaveEverythingAsItWas(t *testing.T) {
 	}
 	require.Error(t, saveFile(t, "", "value"))
 	assert.NoFileExists(t, "...new", "the temporary file")
-
 }
 
 // Load checks all that Save needs, so that a rotation with a wrong path creates no key.

@@ -296,15 +296,19 @@ func TestKeyThatStillWorksIsNotDeletedBecauseOfTheClock(t *testing.T) {
 
 // withoutDelete makes the server reject the deletion of keys.
 func (s *scene) withoutDelete() {
-	s.server.Inject(palettetest.Fault{Method: http.MethodDelete, Times: -1, Status: 403,
-		Body: `{"code":"ResOperationForbidden","message":"Operation 'apiKey.delete' is forbidden"}`})
+	s.server.Inject(palettetest.Fault{
+		Method: http.MethodDelete, Times: -1, Status: 403,
+		Body: `{"code":"ResOperationForbidden","message":"Operation 'apiKey.delete' is forbidden"}`,
+	})
 }
 
 func TestRoleWithoutDeleteFor200Days(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []rotation.Policy{
-		{Validity: 90 * day}, {Validity: 90 * day, Overlap: time.Hour},
-		{Validity: 90 * day, RenewBefore: 7 * day}, {Validity: 30 * day, RenewBefore: 7 * day, Overlap: time.Hour},
+		{Validity: 90 * day},
+		{Validity: 90 * day, Overlap: time.Hour},
+		{Validity: 90 * day, RenewBefore: 7 * day},
+		{Validity: 30 * day, RenewBefore: 7 * day, Overlap: time.Hour},
 		{Validity: 30 * day},
 	} {
 		t.Run(policy.RenewBefore.String()+" "+policy.Overlap.String()+" "+policy.Validity.String(), func(t *testing.T) {
