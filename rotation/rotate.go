@@ -49,7 +49,6 @@ const (
 	keptOffered      = 2                  // keys that are older
 	patienceWithKey  = 90 * time.Second   // until a new key works
 	patienceWithLoad = 30 * time.Second   // until a saved key can be loaded
-	patienceWithList = 10 * time.Second   // until a new key is listed
 	pollInterval     = time.Second
 )
 
@@ -149,21 +148,6 @@ func (r *run) look(ctx context.Context, which Key) error {
 	if r.client == nil || r.store == nil || (which.Name == "") == (which.UID == "") {
 		return fmt.Errorf("a client, a store, and either the name or the uid of the key are required: %w", palette.ErrInvalidArgument)
 	}
-	err := r.list(ctx, which)
-	if err == nil && !r.seen && !r.stored.IsZero() && slices.ContainsFunc(r.keys, hasFingerprint) {
-		// Perhaps another run has just saved a key that the list does not show yet.
-		if err = sleep(ctx, patienceWithList); err == nil {
-			err = r.list(ctx, which)
-		}
-	}
-	if err == nil && !r.current.Status.IsActive {
-		err = fmt.Errorf("the key %s is inactive, and a rotation does not undo that somebody revoked it: "+
-			"reactivate it, or delete it and put another key into the store", r.current.Metadata.UID)
-	}
-	return err
-}
-
-func (r *run) list(ctx context.Context, which Key) error {
 	keys, err := r.client.APIKeys.List(ctx)
 	if err != nil {
 		return fmt.Errorf("list the keys: %w", err)
@@ -175,9 +159,6 @@ func (r *run) list(ctx context.Context, which Key) error {
 	if err != nil {
 		return err
 	}
-	if lineage.owner == "" {
-		return errors.New("the key has no owner")
-	}
 	for _, key := range keys {
 		isOther := lineageOf(key) != lineage && hasValue(key, r.stored)
 		r.foreign = r.foreign || isOther
@@ -186,10 +167,19 @@ func (r *run) list(ctx context.Context, which Key) error {
 		}
 	}
 	r.keys = lineage.members(keys)
-	if r.keys[0].Metadata.CreationTimestamp.IsZero() {
-		return fmt.Errorf("the server did not say when the key %s was created", r.keys[0].Metadata.UID)
+	if err := r.findCurrent(); err != nil {
+		return err
 	}
-	return r.findCurrent()
+	switch uid := r.current.Metadata.UID; {
+	case lineage.owner == "":
+		return fmt.Errorf("the server did not say who owns the key %s", uid)
+	case r.keys[0].Metadata.CreationTimestamp.IsZero():
+		return fmt.Errorf("the server did not say when the key %s was created", r.keys[0].Metadata.UID)
+	case !r.current.Status.IsActive:
+		return fmt.Errorf("the key %s is inactive, and a rotation does not undo that somebody revoked it: "+
+			"reactivate it, or delete it and put another key into the store", uid)
+	}
+	return nil
 }
 
 // findCurrent finds the key that has the stored value. If there is none, the current key is
