@@ -1,13 +1,11 @@
 package rotation
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
@@ -101,14 +99,6 @@ type run struct {
 	fresh    *palette.Client // uses the key that is in the store now
 	result   Result
 	problem  error // what does not stop the run: older keys that could not be ended
-}
-
-// note adds an error to r.problem.
-func (r *run) note(err error) {
-	if r.problem != nil && err != nil {
-		err = fmt.Errorf("%w; %w", r.problem, err)
-	}
-	r.problem = cmp.Or(err, r.problem)
 }
 
 // rotate is the protocol.
@@ -650,42 +640,4 @@ func (r *run) replace(uid string, with ...palette.APIKey) {
 
 func lifetimeOf(key palette.APIKey) time.Duration {
 	return key.Spec.Expiry.Sub(key.Metadata.CreationTimestamp)
-}
-
-// describeKeys lists the keys that work, for errors.
-func (r *run) describeKeys() string {
-	var texts []string
-	for _, key := range r.keys {
-		if !works(key, time.Now()) {
-			continue
-		}
-		end := "without expiry"
-		if !key.Spec.Expiry.IsZero() {
-			end = "until " + key.Spec.Expiry.Format(time.RFC3339)
-		}
-		texts = append(texts, fmt.Sprintf("%s (%s, %s)", key.Metadata.UID, r.roleOf(key), end))
-	}
-	if len(texts) == 0 {
-		return ""
-	}
-	return "; keys that work: " + strings.Join(texts, ", ") + "; do not delete any by hand: later runs do"
-}
-
-// roleOf says who may have the value of a key.
-func (r *run) roleOf(key palette.APIKey) string {
-	uid, inStore := key.Metadata.UID, r.current.Metadata.UID
-	if r.result.Rotated {
-		inStore = r.result.NewUID
-	}
-	switch {
-	case !isSaved(key):
-		return "harmless: nobody has its value"
-	case uid == inStore && (r.seen || r.result.Rotated):
-		return "stored"
-	case isRetired(key):
-		return "retired"
-	case key.Metadata.CreationTimestamp.After(r.current.Metadata.CreationTimestamp):
-		return "may be stored"
-	}
-	return "may be in use"
 }

@@ -459,6 +459,61 @@ func TestStoreThatIsPutBackAfterEachRun(t *testing.T) {
 	}
 }
 
+// Programs have read the keys that were stored between two runs, and use them for the overlap.
+func TestKeysThatSomethingReplacedInTheStoreWorkForTheOverlap(t *testing.T) {
+	t.Parallel()
+	inScene(t, func(s *scene) {
+		policy := days(90, 5*day)
+		s.requireRotated(s.admin(), policy)
+		restored := s.stored
+		s.requireRotated(s.admin(), policy)
+		var used []palette.Secret
+		for range 4 {
+			used = append(used, s.stored)
+			s.wait(day)
+			s.stored = restored
+
+			_, err := s.rotate(s.admin(), policy)
+
+			require.ErrorIs(t, err, rotation.ErrReverted)
+			for i, key := range used {
+				assert.True(t, s.works(key.Reveal()), "key %d of %d", i+1, len(used))
+			}
+		}
+	})
+}
+
+func TestStoreOfAnotherUserCostsNoKey(t *testing.T) {
+	t.Parallel()
+	inScene(t, func(s *scene) {
+		s.requireRotated(s.admin(), days(90, 0))
+		uid := s.add(palettetest.Key{Name: "other", UserUID: mallory})
+
+		result, err := rotation.Rotate(s.t.Context(), s.admin(), rotation.Key{UID: uid}, s, days(90, 0))
+
+		require.NoError(t, err)
+		assert.WithinDuration(t, time.Now().Add(8*day), result.OldExpiry, time.Minute, "the store did not hold the key")
+		assert.True(t, s.works(s.values[uid]))
+	})
+}
+
+// Somebody extends the life of an expired key after the list was read.
+func TestKeyThatChangesBeforeItIsDeletedIsKept(t *testing.T) {
+	t.Parallel()
+	inScene(t, func(s *scene) {
+		s.add(palettetest.Key{UID: "expired", Annotations: saved("expired", oldUID), Expiry: time.Now().Add(-day)})
+		s.at(2, func() {
+			status := s.do(http.MethodPut, "expired", s.server.APIKey,
+				`{"metadata":{"name":"ci","annotations":{"rotation/root":"`+oldUID+`","rotation/fingerprint":"expired 0123456789abcdef"}},"spec":{"expiry":"2000-01-02T00:00:00Z"}}`)
+			require.Equal(t, http.StatusNoContent, status)
+		})
+
+		s.requireRotated(s.admin(), days(90, 0))
+
+		assert.NotNil(t, s.key("expired"))
+	})
+}
+
 func TestKilledRunsDoNotReachTheLimit(t *testing.T) {
 	t.Parallel()
 	for _, validity := range []int{1, 90} {
