@@ -15,7 +15,7 @@ import (
 type Key struct {
 	Name    string
 	UserUID string // the owner; required if several users have keys of that name
-	UID     string // of any key of the lineage; of its first key even after that was deleted
+	UID     string // of any key of the lineage. After the first key was deleted, its uid still does if the store holds a key of the lineage or UserUID is set.
 }
 
 // Policy says when a key is replaced and what happens to the old one.
@@ -535,6 +535,8 @@ func (r *run) retire(ctx context.Context, listed palette.APIKey, overlap time.Du
 		case err != nil:
 		case !key.Status.IsActive:
 			err = errInactive
+		case key.Expired(r.now().Add(-deletedAfter)):
+			err = service.Delete(ctx, uid)
 		case key.Expired(r.now()):
 			expiry = key.Spec.Expiry
 		case overlap > 0:

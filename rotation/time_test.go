@@ -459,6 +459,27 @@ func TestStoreThatIsPutBackAfterEachRun(t *testing.T) {
 	}
 }
 
+// The key expired before it was replaced, so that it has no mark.
+func TestStoreThatIsPutBackToAnExpiredKey(t *testing.T) {
+	t.Parallel()
+	eachOverlap(t, func(s *scene, overlap time.Duration) {
+		s.requireRotated(s.admin(), days(1, overlap))
+		expired := s.stored
+		s.mayDie = true
+		s.wait(2 * day)
+		s.requireRotated(s.admin(), days(90, overlap))
+		for range 5 {
+			s.stored = expired
+
+			_, err := s.rotate(s.admin(), days(90, overlap))
+
+			require.ErrorIs(s.t, err, rotation.ErrReverted)
+			assert.True(s.t, s.works(s.stored.Reveal()))
+			s.wait(day)
+		}
+	})
+}
+
 // Programs have read the keys that were stored between two runs, and use them for the overlap.
 func TestKeysThatSomethingReplacedInTheStoreWorkForTheOverlap(t *testing.T) {
 	t.Parallel()
