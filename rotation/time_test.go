@@ -592,6 +592,9 @@ func TestKeyThatIsRevokedDuringTheRun(t *testing.T) {
 
 					require.Error(s.t, err)
 					assert.Zero(s.t, result)
+					if step < 8 {
+						assert.Equal(s.t, oldUID, s.storedUID(), "nothing is saved after the revocation")
+					}
 					assert.Empty(s.t, s.live())
 					assert.True(s.t, strings.Contains(err.Error(), "revoked") || errors.Is(err, palette.ErrUnauthorized), err)
 				})
