@@ -256,7 +256,7 @@ func (r *run) finish(ctx context.Context) {
 	}
 	r.fresh, _ = r.client.WithAPIKey(r.stored.Reveal()) // valid: it has the fingerprint of a key
 	old, replaced := older[0], r.current.Metadata.Annotations[annotationReplaces]
-	if at := slices.IndexFunc(older, func(key palette.APIKey) bool { return key.Metadata.UID == replaced }); at >= 0 {
+	if at := indexOf(older, replaced); at >= 0 {
 		old = older[at]
 	}
 	expiry, err := r.retireAll(ctx, old, old.Metadata.UID == replaced)
@@ -275,7 +275,7 @@ func (r *run) older() []palette.APIKey {
 
 // split returns the keys that are older and those that are newer than the current one.
 func (r *run) split() (older, newer []palette.APIKey) {
-	at := slices.IndexFunc(r.keys, func(key palette.APIKey) bool { return key.Metadata.UID == r.current.Metadata.UID })
+	at := indexOf(r.keys, r.current.Metadata.UID)
 	return r.keys[:at], r.keys[at+1:]
 }
 
@@ -635,9 +635,13 @@ func (r *run) now() time.Time {
 
 // replace replaces a key in r.keys, or removes it.
 func (r *run) replace(uid string, with ...palette.APIKey) {
-	if at := slices.IndexFunc(r.keys, func(key palette.APIKey) bool { return key.Metadata.UID == uid }); at >= 0 {
+	if at := indexOf(r.keys, uid); at >= 0 {
 		r.keys = slices.Replace(r.keys, at, at+1, with...)
 	}
+}
+
+func indexOf(keys []palette.APIKey, uid string) int {
+	return slices.IndexFunc(keys, func(key palette.APIKey) bool { return key.Metadata.UID == uid })
 }
 
 func lifetimeOf(key palette.APIKey) time.Duration {
