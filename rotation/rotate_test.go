@@ -265,7 +265,7 @@ func TestRetiredKeyThatIsStoredAgainIsReplaced(t *testing.T) {
 		first := s.stored
 		s.requireRotated(s.admin(), days(90, time.Hour))
 		s.stored = first
-		policy := rotation.Policy{Validity: 90 * day, Overlap: overlap, RenewBefore: day}
+		policy := rotation.Policy{Validity: 90 * day, Overlap: overlap, RenewBefore: time.Minute}
 
 		result, err := s.rotate(s.admin(), policy)
 

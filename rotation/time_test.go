@@ -278,6 +278,21 @@ func TestClocksThatDiffer(t *testing.T) {
 	}
 }
 
+// The client's clock is two hours behind.
+func TestOverlapCountsByTheClockOfTheServer(t *testing.T) {
+	t.Parallel()
+	inScene(t, func(s *scene) {
+		s.skew = 2 * time.Hour
+
+		result, err := s.rotate(s.admin(), days(90, 10*time.Minute))
+
+		require.NoError(t, err)
+		assert.WithinDuration(t, time.Now().Add(s.skew+10*time.Minute), result.OldExpiry, time.Second)
+		s.wait(9 * time.Minute)
+		assert.True(t, s.works(s.values[oldUID]))
+	})
+}
+
 // The client's clock is two hours ahead: to it, the key has expired an hour ago.
 func TestKeyThatStillWorksIsNotDeletedBecauseOfTheClock(t *testing.T) {
 	t.Parallel()
@@ -299,6 +314,20 @@ func (s *scene) withoutDelete() {
 	s.server.Inject(palettetest.Fault{
 		Method: http.MethodDelete, Times: -1, Status: 403,
 		Body: `{"code":"ResOperationForbidden","message":"Operation 'apiKey.delete' is forbidden"}`,
+	})
+}
+
+func TestRoleWithoutDeleteLetsTheOldKeyExpire(t *testing.T) {
+	t.Parallel()
+	inScene(t, func(s *scene) {
+		s.withoutDelete()
+
+		result, err := s.rotate(s.own(), days(90, 0))
+
+		require.NoError(t, err)
+		assert.WithinDuration(t, time.Now().Add(time.Minute), result.OldExpiry, time.Second)
+		s.wait(time.Minute)
+		assert.False(t, s.works(s.values[oldUID]))
 	})
 }
 
