@@ -53,6 +53,30 @@ func TestTwoRunsAtOnce(t *testing.T) {
 	}
 }
 
+// A run that finds out that another one has finished saves nothing.
+func TestKeyThatAnotherRunReplacesIsNotReplacedAgain(t *testing.T) {
+	t.Parallel()
+	for overlap, want := range map[time.Duration]string{
+		time.Hour: "another run has replaced the key " + oldUID + "; the new key was deleted",
+		0:         "get the key that is to be replaced once more: palette: apiKeys.get: 404",
+	} {
+		t.Run("overlap "+overlap.String(), func(t *testing.T) {
+			t.Parallel()
+			inScene(t, func(s *scene) {
+				s.at(8, func() {
+					s.hook = nil
+					s.requireRotated(s.admin(), days(90, overlap))
+				})
+
+				_, err := s.rotate(s.admin(), days(90, overlap))
+
+				require.ErrorContains(t, err, want)
+				s.requireClean(overlap)
+			})
+		})
+	}
+}
+
 // runAtOnce runs the function twice at once, its steps in a random order, and returns how
 // many runs succeeded.
 func (s *scene) runAtOnce(random *rand.Rand, rotate func(*palette.Client) bool) int {

@@ -284,7 +284,7 @@ func (s *scene) rotate(client *palette.Client, policy rotation.Policy) (rotation
 }
 
 // requireRotated requires that a run rotates the key.
-func (s *scene) requireRotated(client *palette.Client, policy rotation.Policy) rotation.Result {
+func (s *scene) requireRotated(client *palette.Client, policy rotation.Policy) {
 	s.t.Helper()
 	before := s.stored
 	result, err := s.rotate(client, policy)
@@ -292,7 +292,6 @@ func (s *scene) requireRotated(client *palette.Client, policy rotation.Policy) r
 	require.True(s.t, result.Rotated)
 	require.NotEqual(s.t, before, s.stored)
 	require.Equal(s.t, s.storedUID(), result.NewUID)
-	return result
 }
 
 // days returns a policy for keys that live for some days.

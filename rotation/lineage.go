@@ -125,17 +125,15 @@ func findLineage(keys []palette.APIKey, which Key, stored palette.Secret) (linea
 }
 
 // choose chooses the lineage whose key is stored, or the only one that has a key that works.
+// It does not choose between users, because anybody can create a key of any name.
 func choose(found []lineage, keys []palette.APIKey, which Key, stored palette.Secret) (lineage, error) {
-	for _, l := range found {
-		if l.owner != found[0].owner {
-			return l, fmt.Errorf("several users have such keys, set UserUID: %s", which.list(keys))
-		}
-	}
+	isStored := func(l lineage) bool { return l.holds(keys, stored) }
 	isLive := func(l lineage) bool {
 		return slices.ContainsFunc(l.members(keys), func(key palette.APIKey) bool { return works(key, time.Now()) && !isRetired(key) })
 	}
-	for _, matches := range []func(lineage) bool{func(l lineage) bool { return l.holds(keys, stored) }, isLive} {
-		if slices.ContainsFunc(found, matches) {
+	isOfAnother := func(l lineage) bool { return l.owner != found[0].owner }
+	for _, matches := range []func(lineage) bool{isStored, isLive} {
+		if !slices.ContainsFunc(found, isOfAnother) && slices.ContainsFunc(found, matches) {
 			found = slices.DeleteFunc(found, func(l lineage) bool { return !matches(l) })
 		}
 	}
@@ -145,7 +143,7 @@ func choose(found []lineage, keys []palette.APIKey, which Key, stored palette.Se
 	case 1:
 		return found[0], nil
 	}
-	return lineage{}, fmt.Errorf("several keys have this name, set UID: %s", which.list(keys))
+	return lineage{}, fmt.Errorf("several keys are meant, set UserUID or UID: %s", which.list(keys))
 }
 
 // list lists the uids and the owners of the keys that which names.
@@ -162,8 +160,10 @@ func (which Key) list(keys []palette.APIKey) string {
 // unmarked returns annotations without those that the server or a rotation adds.
 func unmarked(annotations map[string]string) map[string]string {
 	kept := maps.Clone(annotations)
-	for _, name := range []string{"ownerUid", "permissions", "scope", "scopeVisibility", "tenantUid",
-		annotationRoot, annotationReplaces, annotationFingerprint, annotationRetired} {
+	for _, name := range []string{
+		"ownerUid", "permissions", "scope", "scopeVisibility", "tenantUid",
+		annotationRoot, annotationReplaces, annotationFingerprint, annotationRetired,
+	} {
 		delete(kept, name)
 	}
 	return kept

@@ -49,11 +49,11 @@ func TestFind(t *testing.T) {
 		"none":                      {err: "not found"},
 		"an inactive one":           {keys: []palettetest.Key{{UID: "a"}}, revoked: "a", err: "the key a is inactive"},
 		"several, one works":        {keys: []palettetest.Key{{UID: "a", Expiry: past}, {UID: "b", Expiry: future}, {UID: "c"}}, revoked: "c", want: "b"},
-		"several":                   {keys: []palettetest.Key{{UID: "a"}, {UID: "b"}}, err: "several keys have this name, set UID: a (user " + anna + "), b (user " + anna + ")"},
+		"several":                   {keys: []palettetest.Key{{UID: "a"}, {UID: "b"}}, err: "several keys are meant, set UserUID or UID: a (user " + anna + "), b (user " + anna + ")"},
 		"several expired":           {keys: []palettetest.Key{{UID: "a", Expiry: past}, {UID: "b", Expiry: past}}, err: "several keys"},
 		"of a given user":           {keys: []palettetest.Key{{UID: "a"}, {UID: "b", UserUID: mallory}}, key: rotation.Key{Name: "ci", UserUID: mallory}, want: "b"},
 		"none of the given user":    {keys: []palettetest.Key{{UID: "a"}}, key: rotation.Key{Name: "ci", UserUID: mallory}, err: "not found"},
-		"several users":             {keys: []palettetest.Key{{UID: "a"}, {UID: "b", UserUID: mallory, Expiry: past}}, err: "several users have such keys, set UserUID: a (user " + anna + "), b (user " + mallory + ")"},
+		"several users":             {keys: []palettetest.Key{{UID: "a"}, {UID: "b", UserUID: mallory, Expiry: past}}, err: "several keys are meant, set UserUID or UID: a (user " + anna + "), b (user " + mallory + ")"},
 		"by uid":                    {keys: []palettetest.Key{{UID: "a"}, {UID: "b"}}, key: rotation.Key{UID: "b"}, want: "b"},
 		"by uid, of another user":   {keys: []palettetest.Key{{UID: "a"}, {UID: "b"}}, key: rotation.Key{UID: "b", UserUID: mallory}, err: "not found"},
 		"by an unknown uid":         {keys: []palettetest.Key{{UID: "a"}}, key: rotation.Key{UID: "x"}, err: "not found"},
@@ -157,7 +157,7 @@ func TestErrorsOfTheListAndTheStoreChangeNothing(t *testing.T) {
 
 func TestKeysWithoutOwnerOrCreationTimeAreNotRotated(t *testing.T) {
 	t.Parallel()
-	for want, missing := range map[string]string{"the key has no owner": anna, "the server did not say when the key " + oldUID + " was created": "creationTimestamp"} {
+	for want, missing := range map[string]string{"the server did not say who owns the key " + oldUID: anna, "the server did not say when the key " + oldUID + " was created": "creationTimestamp"} {
 		inScene(t, func(s *scene) {
 			s.change = func(_ *http.Request, rec *httptest.ResponseRecorder) {
 				rec.Body = bytes.NewBuffer(bytes.ReplaceAll(rec.Body.Bytes(), []byte(missing), nil))

@@ -1,13 +1,11 @@
 package rotation
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
@@ -17,7 +15,7 @@ import (
 type Key struct {
 	Name    string
 	UserUID string // the owner; required if several users have keys of that name
-	UID     string // of any key of the lineage; of its first key even after that was deleted
+	UID     string // of any key of the lineage. After the first key was deleted, its uid still does if the store holds a key of the lineage or UserUID is set.
 }
 
 // Policy says when a key is replaced and what happens to the old one.
@@ -49,7 +47,6 @@ const (
 	keptOffered      = 2                  // keys that are older
 	patienceWithKey  = 90 * time.Second   // until a new key works
 	patienceWithLoad = 30 * time.Second   // until a saved key can be loaded
-	patienceWithList = 10 * time.Second   // until a new key is listed
 	pollInterval     = time.Second
 )
 
@@ -104,14 +101,6 @@ type run struct {
 	problem  error // what does not stop the run: older keys that could not be ended
 }
 
-// note adds an error to r.problem.
-func (r *run) note(err error) {
-	if r.problem != nil && err != nil {
-		err = fmt.Errorf("%w; %w", r.problem, err)
-	}
-	r.problem = cmp.Or(err, r.problem)
-}
-
 // rotate is the protocol.
 func (r *run) rotate(ctx context.Context, which Key) error {
 	// Step 1: look what the store holds.
@@ -149,21 +138,6 @@ func (r *run) look(ctx context.Context, which Key) error {
 	if r.client == nil || r.store == nil || (which.Name == "") == (which.UID == "") {
 		return fmt.Errorf("a client, a store, and either the name or the uid of the key are required: %w", palette.ErrInvalidArgument)
 	}
-	err := r.list(ctx, which)
-	if err == nil && !r.seen && !r.stored.IsZero() && slices.ContainsFunc(r.keys, hasFingerprint) {
-		// Perhaps another run has just saved a key that the list does not show yet.
-		if err = sleep(ctx, patienceWithList); err == nil {
-			err = r.list(ctx, which)
-		}
-	}
-	if err == nil && !r.current.Status.IsActive {
-		err = fmt.Errorf("the key %s is inactive, and a rotation does not undo that somebody revoked it: "+
-			"reactivate it, or delete it and put another key into the store", r.current.Metadata.UID)
-	}
-	return err
-}
-
-func (r *run) list(ctx context.Context, which Key) error {
 	keys, err := r.client.APIKeys.List(ctx)
 	if err != nil {
 		return fmt.Errorf("list the keys: %w", err)
@@ -175,9 +149,6 @@ func (r *run) list(ctx context.Context, which Key) error {
 	if err != nil {
 		return err
 	}
-	if lineage.owner == "" {
-		return errors.New("the key has no owner")
-	}
 	for _, key := range keys {
 		isOther := lineageOf(key) != lineage && hasValue(key, r.stored)
 		r.foreign = r.foreign || isOther
@@ -186,10 +157,19 @@ func (r *run) list(ctx context.Context, which Key) error {
 		}
 	}
 	r.keys = lineage.members(keys)
-	if r.keys[0].Metadata.CreationTimestamp.IsZero() {
-		return fmt.Errorf("the server did not say when the key %s was created", r.keys[0].Metadata.UID)
+	if err := r.findCurrent(); err != nil {
+		return err
 	}
-	return r.findCurrent()
+	switch uid := r.current.Metadata.UID; {
+	case lineage.owner == "":
+		return fmt.Errorf("the server did not say who owns the key %s", uid)
+	case r.keys[0].Metadata.CreationTimestamp.IsZero():
+		return fmt.Errorf("the server did not say when the key %s was created", r.keys[0].Metadata.UID)
+	case !r.current.Status.IsActive:
+		return fmt.Errorf("the key %s is inactive, and a rotation does not undo that somebody revoked it: "+
+			"reactivate it, or delete it and put another key into the store", uid)
+	}
+	return nil
 }
 
 // findCurrent finds the key that has the stored value. If there is none, the current key is
@@ -276,7 +256,7 @@ func (r *run) finish(ctx context.Context) {
 	}
 	r.fresh, _ = r.client.WithAPIKey(r.stored.Reveal()) // valid: it has the fingerprint of a key
 	old, replaced := older[0], r.current.Metadata.Annotations[annotationReplaces]
-	if at := slices.IndexFunc(older, func(key palette.APIKey) bool { return key.Metadata.UID == replaced }); at >= 0 {
+	if at := indexOf(older, replaced); at >= 0 {
 		old = older[at]
 	}
 	expiry, err := r.retireAll(ctx, old, old.Metadata.UID == replaced)
@@ -295,7 +275,7 @@ func (r *run) older() []palette.APIKey {
 
 // split returns the keys that are older and those that are newer than the current one.
 func (r *run) split() (older, newer []palette.APIKey) {
-	at := slices.IndexFunc(r.keys, func(key palette.APIKey) bool { return key.Metadata.UID == r.current.Metadata.UID })
+	at := indexOf(r.keys, r.current.Metadata.UID)
 	return r.keys[:at], r.keys[at+1:]
 }
 
@@ -555,6 +535,8 @@ func (r *run) retire(ctx context.Context, listed palette.APIKey, overlap time.Du
 		case err != nil:
 		case !key.Status.IsActive:
 			err = errInactive
+		case key.Expired(r.now().Add(-deletedAfter)):
+			err = service.Delete(ctx, uid)
 		case key.Expired(r.now()):
 			expiry = key.Spec.Expiry
 		case overlap > 0:
@@ -653,49 +635,15 @@ func (r *run) now() time.Time {
 
 // replace replaces a key in r.keys, or removes it.
 func (r *run) replace(uid string, with ...palette.APIKey) {
-	if at := slices.IndexFunc(r.keys, func(key palette.APIKey) bool { return key.Metadata.UID == uid }); at >= 0 {
+	if at := indexOf(r.keys, uid); at >= 0 {
 		r.keys = slices.Replace(r.keys, at, at+1, with...)
 	}
 }
 
+func indexOf(keys []palette.APIKey, uid string) int {
+	return slices.IndexFunc(keys, func(key palette.APIKey) bool { return key.Metadata.UID == uid })
+}
+
 func lifetimeOf(key palette.APIKey) time.Duration {
 	return key.Spec.Expiry.Sub(key.Metadata.CreationTimestamp)
-}
-
-// describeKeys lists the keys that work, for errors.
-func (r *run) describeKeys() string {
-	var texts []string
-	for _, key := range r.keys {
-		if !works(key, time.Now()) {
-			continue
-		}
-		end := "without expiry"
-		if !key.Spec.Expiry.IsZero() {
-			end = "until " + key.Spec.Expiry.Format(time.RFC3339)
-		}
-		texts = append(texts, fmt.Sprintf("%s (%s, %s)", key.Metadata.UID, r.roleOf(key), end))
-	}
-	if len(texts) == 0 {
-		return ""
-	}
-	return "; keys that work: " + strings.Join(texts, ", ") + "; do not delete any by hand: later runs do"
-}
-
-// roleOf says who may have the value of a key.
-func (r *run) roleOf(key palette.APIKey) string {
-	uid, inStore := key.Metadata.UID, r.current.Metadata.UID
-	if r.result.Rotated {
-		inStore = r.result.NewUID
-	}
-	switch {
-	case !isSaved(key):
-		return "harmless: nobody has its value"
-	case uid == inStore && (r.seen || r.result.Rotated):
-		return "stored"
-	case isRetired(key):
-		return "retired"
-	case key.Metadata.CreationTimestamp.After(r.current.Metadata.CreationTimestamp):
-		return "may be stored"
-	}
-	return "may be in use"
 }

@@ -265,7 +265,7 @@ func TestRetiredKeyThatIsStoredAgainIsReplaced(t *testing.T) {
 		first := s.stored
 		s.requireRotated(s.admin(), days(90, time.Hour))
 		s.stored = first
-		policy := rotation.Policy{Validity: 90 * day, Overlap: overlap, RenewBefore: day}
+		policy := rotation.Policy{Validity: 90 * day, Overlap: overlap, RenewBefore: time.Minute}
 
 		result, err := s.rotate(s.admin(), policy)
 
@@ -487,7 +487,7 @@ func TestErrorOfAStoreThatKeepsFailingSaysWhenTheNextAttemptIs(t *testing.T) {
 		require.ErrorContains(t, err, "rotation: no key was created, because 5 were created in the last 2h0m0s that did not get into the store; "+
 			"the next attempt is possible at 2000-01-01T02:00:00Z; keys that work: ")
 		assert.Len(t, s.live(), 6)
-		s.wait(2*time.Hour - 6*time.Minute)
+		s.wait(2*time.Hour - 5*time.Minute)
 		_, err = s.rotate(s.admin(), days(90, 0))
 		require.ErrorIs(t, err, errKilled)
 	})

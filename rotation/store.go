@@ -28,7 +28,8 @@ type Store interface {
 // Save replaces the file atomically and follows symbolic links. A new file has the mode 0600;
 // otherwise Save keeps the mode and, on Unix, the owner, and the group if the mode gives it
 // permissions. It does not keep access control lists and labels. It cannot replace a single
-// file that is mounted into a container: mount the folder.
+// file that is mounted into a container (mount the folder) and, on Windows, a file that a
+// program has open.
 //
 // Load and Save return an error if the file holds something else than a key, so that a wrong
 // path does no harm, and if the folder is not writable. They create and lock a file beside it,

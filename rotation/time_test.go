@@ -278,6 +278,21 @@ func TestClocksThatDiffer(t *testing.T) {
 	}
 }
 
+// The client's clock is two hours behind.
+func TestOverlapCountsByTheClockOfTheServer(t *testing.T) {
+	t.Parallel()
+	inScene(t, func(s *scene) {
+		s.skew = 2 * time.Hour
+
+		result, err := s.rotate(s.admin(), days(90, 10*time.Minute))
+
+		require.NoError(t, err)
+		assert.WithinDuration(t, time.Now().Add(s.skew+10*time.Minute), result.OldExpiry, time.Second)
+		s.wait(9 * time.Minute)
+		assert.True(t, s.works(s.values[oldUID]))
+	})
+}
+
 // The client's clock is two hours ahead: to it, the key has expired an hour ago.
 func TestKeyThatStillWorksIsNotDeletedBecauseOfTheClock(t *testing.T) {
 	t.Parallel()
@@ -296,15 +311,33 @@ func TestKeyThatStillWorksIsNotDeletedBecauseOfTheClock(t *testing.T) {
 
 // withoutDelete makes the server reject the deletion of keys.
 func (s *scene) withoutDelete() {
-	s.server.Inject(palettetest.Fault{Method: http.MethodDelete, Times: -1, Status: 403,
-		Body: `{"code":"ResOperationForbidden","message":"Operation 'apiKey.delete' is forbidden"}`})
+	s.server.Inject(palettetest.Fault{
+		Method: http.MethodDelete, Times: -1, Status: 403,
+		Body: `{"code":"ResOperationForbidden","message":"Operation 'apiKey.delete' is forbidden"}`,
+	})
+}
+
+func TestRoleWithoutDeleteLetsTheOldKeyExpire(t *testing.T) {
+	t.Parallel()
+	inScene(t, func(s *scene) {
+		s.withoutDelete()
+
+		result, err := s.rotate(s.own(), days(90, 0))
+
+		require.NoError(t, err)
+		assert.WithinDuration(t, time.Now().Add(time.Minute), result.OldExpiry, time.Second)
+		s.wait(time.Minute)
+		assert.False(t, s.works(s.values[oldUID]))
+	})
 }
 
 func TestRoleWithoutDeleteFor200Days(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []rotation.Policy{
-		{Validity: 90 * day}, {Validity: 90 * day, Overlap: time.Hour},
-		{Validity: 90 * day, RenewBefore: 7 * day}, {Validity: 30 * day, RenewBefore: 7 * day, Overlap: time.Hour},
+		{Validity: 90 * day},
+		{Validity: 90 * day, Overlap: time.Hour},
+		{Validity: 90 * day, RenewBefore: 7 * day},
+		{Validity: 30 * day, RenewBefore: 7 * day, Overlap: time.Hour},
 		{Validity: 30 * day},
 	} {
 		t.Run(policy.RenewBefore.String()+" "+policy.Overlap.String()+" "+policy.Validity.String(), func(t *testing.T) {
@@ -455,6 +488,82 @@ func TestStoreThatIsPutBackAfterEachRun(t *testing.T) {
 	}
 }
 
+// The key expired before it was replaced, so that it has no mark.
+func TestStoreThatIsPutBackToAnExpiredKey(t *testing.T) {
+	t.Parallel()
+	eachOverlap(t, func(s *scene, overlap time.Duration) {
+		s.requireRotated(s.admin(), days(1, overlap))
+		expired := s.stored
+		s.mayDie = true
+		s.wait(2 * day)
+		s.requireRotated(s.admin(), days(90, overlap))
+		for range 5 {
+			s.stored = expired
+
+			_, err := s.rotate(s.admin(), days(90, overlap))
+
+			require.ErrorIs(s.t, err, rotation.ErrReverted)
+			assert.True(s.t, s.works(s.stored.Reveal()))
+			s.wait(day)
+		}
+	})
+}
+
+// Programs have read the keys that were stored between two runs, and use them for the overlap.
+func TestKeysThatSomethingReplacedInTheStoreWorkForTheOverlap(t *testing.T) {
+	t.Parallel()
+	inScene(t, func(s *scene) {
+		policy := days(90, 5*day)
+		s.requireRotated(s.admin(), policy)
+		restored := s.stored
+		s.requireRotated(s.admin(), policy)
+		var used []palette.Secret
+		for range 4 {
+			used = append(used, s.stored)
+			s.wait(day)
+			s.stored = restored
+
+			_, err := s.rotate(s.admin(), policy)
+
+			require.ErrorIs(t, err, rotation.ErrReverted)
+			for i, key := range used {
+				assert.True(t, s.works(key.Reveal()), "key %d of %d", i+1, len(used))
+			}
+		}
+	})
+}
+
+func TestStoreOfAnotherUserCostsNoKey(t *testing.T) {
+	t.Parallel()
+	inScene(t, func(s *scene) {
+		s.requireRotated(s.admin(), days(90, 0))
+		uid := s.add(palettetest.Key{Name: "other", UserUID: mallory})
+
+		result, err := rotation.Rotate(s.t.Context(), s.admin(), rotation.Key{UID: uid}, s, days(90, 0))
+
+		require.NoError(t, err)
+		assert.WithinDuration(t, time.Now().Add(8*day), result.OldExpiry, time.Minute, "the store did not hold the key")
+		assert.True(t, s.works(s.values[uid]))
+	})
+}
+
+// Somebody extends the life of an expired key after the list was read.
+func TestKeyThatChangesBeforeItIsDeletedIsKept(t *testing.T) {
+	t.Parallel()
+	inScene(t, func(s *scene) {
+		s.add(palettetest.Key{UID: "expired", Annotations: saved("expired", oldUID), Expiry: time.Now().Add(-day)})
+		s.at(2, func() {
+			status := s.do(http.MethodPut, "expired", s.server.APIKey,
+				`{"metadata":{"name":"ci","annotations":{"rotation/root":"`+oldUID+`","rotation/fingerprint":"expired 0123456789abcdef"}},"spec":{"expiry":"2000-01-02T00:00:00Z"}}`)
+			require.Equal(t, http.StatusNoContent, status)
+		})
+
+		s.requireRotated(s.admin(), days(90, 0))
+
+		assert.NotNil(t, s.key("expired"))
+	})
+}
+
 func TestKilledRunsDoNotReachTheLimit(t *testing.T) {
 	t.Parallel()
 	for _, validity := range []int{1, 90} {
@@ -512,6 +621,9 @@ func TestKeyThatIsRevokedDuringTheRun(t *testing.T) {
 
 					require.Error(s.t, err)
 					assert.Zero(s.t, result)
+					if step < 8 {
+						assert.Equal(s.t, oldUID, s.storedUID(), "nothing is saved after the revocation")
+					}
 					assert.Empty(s.t, s.live())
 					assert.True(s.t, strings.Contains(err.Error(), "revoked") || errors.Is(err, palette.ErrUnauthorized), err)
 				})
