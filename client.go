@@ -1,6 +1,7 @@
 package palette
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,8 +30,9 @@ type Client struct {
 	credential   credential
 	baseURL      string // without a trailing slash
 	host         string
-	defaultHost  bool // nobody has set the host
-	timeout      attemptTimeout
+	defaultHost  bool          // nobody has set the host
+	timeout      time.Duration // of one attempt
+	timedOut     error         // the cause of the context of an attempt that took longer
 	retries      retryPolicy
 	limiter      *ratelimit.Limiter // nil: no limit
 	logger       *slog.Logger
@@ -49,7 +51,7 @@ func NewClient(opts ...Option) (*Client, error) {
 		credential: cfg.credential,
 		baseURL:    cfg.baseURL.String(),
 		host:       cfg.baseURL.Host, defaultHost: cfg.defaultHost,
-		timeout: attemptTimeout(cfg.timeout),
+		timeout: cfg.timeout, timedOut: attemptTimeout(cfg.timeout),
 		retries: cfg.retries,
 		limiter: cfg.limiter,
 		logger:  cfg.logger,
@@ -221,7 +223,7 @@ func (c *Client) describe(op operation, p *progress) error {
 
 // fetchNow returns the credential that the client would send now.
 func (c *Client) fetchNow(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(c.timeout))
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	return c.credential.fetch(ctx)
 }
@@ -229,7 +231,7 @@ func (c *Client) fetchNow(ctx context.Context) (string, error) {
 // attempt sends the request of op once and reads the response. Its outcome says nothing of
 // the call, and the error in it does not contain the credential.
 func (c *Client) attempt(ctx context.Context, op operation) outcome {
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(c.timeout), c.timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, c.timedOut)
 	defer cancel()
 	value, err := c.credential.fetchFor(ctx, op.path)
 	r := newRedactor(value)
@@ -237,8 +239,8 @@ func (c *Client) attempt(ctx context.Context, op operation) outcome {
 		return outcome{permanent: true, credential: value, err: transportError(ctx, "", err, r)}
 	}
 	setCredential := func(h http.Header) { h.Set(c.credential.header, value) }
-	sending := transport.NewAttempt(setCredential, !op.idempotent)
-	o := c.execute(sending.Context(ctx), op, sending, r)
+	sending := transport.NewAttempt(ctx, setCredential, !op.idempotent)
+	o := c.execute(sending, op, r)
 	o.credential, o.maybeProcessed = value, sending.End()
 	if _, timeout := errors.AsType[attemptTimeout](context.Cause(ctx)); timeout && c.ownTransport {
 		c.CloseIdleConnections() // other connections may be dead as well
@@ -247,24 +249,24 @@ func (c *Client) attempt(ctx context.Context, op operation) outcome {
 }
 
 // execute builds and executes the request of op.
-func (c *Client) execute(ctx context.Context, op operation, sending *transport.Attempt, r redactor) outcome {
+func (c *Client) execute(sending *transport.Attempt, op operation, r redactor) outcome {
 	req := c.resty.R().
-		SetContext(ctx).
+		SetContext(sending).
 		SetDoNotParseResponse(true).
 		SetQueryParamsFromValues(op.query)
 	if op.body != nil {
-		req.SetHeader("Content-Type", "application/json").SetBody(op.body)
+		req.SetHeader("Content-Type", "application/json").SetBody(bytes.NewReader(op.body)) // not retried by resty
 	}
 	resp, err := req.Execute(op.method, c.baseURL+op.path)
 	if err != nil {
 		phase := sending.Phase()
 		return outcome{
 			refused: transport.IsRefused(err), permanent: transport.IsPermanent(err), unreachable: phase == transport.Connecting,
-			err: transportError(ctx, string(phase), err, r),
+			err: transportError(sending, string(phase), err, r),
 		}
 	}
 	defer resp.RawResponse.Body.Close()
-	return readResponse(ctx, resp.RawResponse, op.result, r)
+	return readResponse(sending, resp.RawResponse, op.result, r)
 }
 
 // waitRateLimit waits until the rate limiter allows one request. If ctx ends first, or

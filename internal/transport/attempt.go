@@ -10,9 +10,11 @@ import (
 	"sync"
 )
 
-// Attempt is what a client and the transport share about one attempt of a call. It travels
-// in the context of the request.
+// Attempt is what a client and the transport share about one attempt of a call. It is the
+// context of the request.
 type Attempt struct {
+	context.Context //nolint:containedctx // it is one
+
 	setCredential func(http.Header)
 	once          bool
 
@@ -21,18 +23,21 @@ type Attempt struct {
 	ended    bool
 }
 
-// NewAttempt returns an attempt whose requests carry the credential that setCredential sets.
-// The credential is in a function, so that printing the attempt does not show it. If once is
-// true, the transport refuses all requests but the first.
-func NewAttempt(setCredential func(http.Header), once bool) *Attempt {
-	return &Attempt{setCredential: setCredential, once: once}
+// NewAttempt returns an attempt within ctx, whose requests carry the credential that
+// setCredential sets. The credential is in a function, so that printing the attempt does not
+// show it. If once is true, the transport refuses all requests but the first.
+func NewAttempt(ctx context.Context, setCredential func(http.Header), once bool) *Attempt {
+	return &Attempt{Context: ctx, setCredential: setCredential, once: once}
 }
 
 type attemptKey struct{}
 
-// Context returns a context for the request of a. Printing it does not show the attempt.
-func (a *Attempt) Context(ctx context.Context) context.Context {
-	return context.WithValue(ctx, attemptKey{}, a)
+// Value returns a itself for its own key, so that the transport finds it in derived contexts.
+func (a *Attempt) Value(key any) any {
+	if key == (attemptKey{}) {
+		return a
+	}
+	return a.Context.Value(key)
 }
 
 func attemptOf(ctx context.Context) *Attempt {
