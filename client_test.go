@@ -161,6 +161,27 @@ func TestContextEndsInEveryPhase(t *testing.T) {
 	}
 }
 
+// Over HTTP/1.1, net/http returns the cause; over HTTP/2, the error of the context.
+func TestErrorHasTheCauseOfTheContext(t *testing.T) {
+	t.Parallel()
+	for protocol, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancelCause(t.Context())
+			server, _ := startServer(t, http2, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+				cancel(errors.New("shutting down"))
+				<-req.Context().Done()
+			}))
+
+			_, err := newNetworkClient(t, server).APIKeys.Get(ctx, testUID)
+
+			require.ErrorIs(t, err, context.Canceled)
+			require.EqualError(t, err, "palette: apiKeys.get: waiting for the response: context canceled: shutting down ("+
+				"host "+hostOf(server)+", 1 attempt)")
+		})
+	}
+}
+
 func TestEndedContextSendsNothing(t *testing.T) {
 	t.Parallel()
 	for _, op := range getAndCreate() {
