@@ -161,6 +161,27 @@ func TestContextEndsInEveryPhase(t *testing.T) {
 	}
 }
 
+// Over HTTP/1.1, net/http returns the cause; over HTTP/2, the error of the context.
+func TestErrorHasTheCauseOfTheContext(t *testing.T) {
+	t.Parallel()
+	for protocol, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancelCause(t.Context())
+			server, _ := startServer(t, http2, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+				cancel(errors.New("shutting down"))
+				<-req.Context().Done()
+			}))
+
+			_, err := newNetworkClient(t, server).APIKeys.Get(ctx, testUID)
+
+			require.ErrorIs(t, err, context.Canceled)
+			require.EqualError(t, err, "palette: apiKeys.get: waiting for the response: context canceled: shutting down ("+
+				"host "+hostOf(server)+", 1 attempt)")
+		})
+	}
+}
+
 func TestEndedContextSendsNothing(t *testing.T) {
 	t.Parallel()
 	for _, op := range getAndCreate() {
@@ -494,6 +515,98 @@ func TestNoKeyIsCreatedTwiceOrMisreported(t *testing.T) {
 			}
 			require.Eventually(t, closed, 30*time.Second, time.Millisecond) // net/http closes them after 50
 		})
+	}
+}
+
+// strangeWrappers are wrappers that do what none should. send sends a new request with the body
+// of req, detached from its context.
+var strangeWrappers = map[string]func(send func() (*http.Response, error)) (*http.Response, error){
+	"hedges": func(send func() (*http.Response, error)) (*http.Response, error) {
+		type result struct {
+			resp *http.Response
+			err  error
+		}
+		results := make(chan result, 2)
+		for range 2 {
+			go func() {
+				resp, err := send()
+				results <- result{resp, err}
+			}()
+		}
+		first := <-results
+		return first.resp, first.err
+	},
+	"retries": func(send func() (*http.Response, error)) (*http.Response, error) {
+		if resp, err := send(); err == nil && resp.StatusCode < 400 {
+			return resp, nil
+		}
+		return send()
+	},
+	"does not wait": func(send func() (*http.Response, error)) (*http.Response, error) {
+		go func() { _, _ = send() }()
+		return nil, errors.New("the wrapper does not wait")
+	},
+	"limits": func(send func() (*http.Response, error)) (*http.Response, error) {
+		if resp, err := send(); err == nil && resp.StatusCode < 400 {
+			return resp, nil
+		}
+		return newResponse(429, nil, ""), nil
+	},
+}
+
+// The server breaks a third of its responses, too.
+func TestNoWrapperMakesCreateCreateTwoKeys(t *testing.T) {
+	t.Parallel()
+	for name, strange := range strangeWrappers {
+		for protocol, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+			t.Run(name+"/"+protocol, func(t *testing.T) {
+				t.Parallel()
+				stored := palettetest.NewServer(palettetest.WithKeyLimit(0))
+				t.Cleanup(stored.Close)
+				server, _ := startServer(t, http2, &breakingProxy{server: stored, random: rand.New(rand.NewPCG(4, 2)), broken: map[string]int{}})
+				client := newNetworkClient(t, server, append(withFastRetries(6), palette.WithAPIKey(stored.APIKey),
+					withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+						body := readBody(t, req)
+						return strange(func() (*http.Response, error) {
+							clone := req.Clone(context.WithoutCancel(req.Context()))
+							clone.Body = io.NopCloser(strings.NewReader(body))
+							return next.RoundTrip(clone)
+						})
+					}))...)
+
+				var told sync.Map // the error by name
+				var callers sync.WaitGroup
+				for i := range 8 {
+					callers.Go(func() {
+						for n := range 10 {
+							name := fmt.Sprintf("%d-%d", i, n)
+							_, err := client.APIKeys.Create(t.Context(), palette.CreateAPIKeyRequest{Metadata: palette.ObjectMetaInput{Name: name}})
+							told.Store(name, knowledge{exists: map[bool]string{true: "yes", false: "no"}[err == nil]})
+							if errors.Is(err, palette.ErrOutcomeUnknown) {
+								told.Store(name, knowledge{})
+							}
+						}
+					})
+				}
+				callers.Wait()
+				server.Close() // waits for its handlers
+
+				made := map[string]int{}
+				for _, key := range stored.Keys() {
+					made[key.Name]++
+				}
+				for name, value := range told.Range {
+					switch n := made[name.(string)]; value.(knowledge).exists {
+					case "yes":
+						assert.Equal(t, 1, n, name)
+					case "no":
+						assert.Zero(t, n, name)
+					default:
+						assert.LessOrEqual(t, n, 1, name)
+					}
+				}
+			})
+		}
 	}
 }
 

@@ -223,10 +223,10 @@ func transportError(ctx context.Context, phase string, err error, r redactor, cl
 	}
 	ctxErr := contextError(ctx)
 	switch {
-	case ctxErr == nil || errors.Is(err, ctx.Err()):
-	case errors.Is(ctxErr, err): // net/http returns the cause only
+	case ctxErr == nil:
+	case errors.Is(ctxErr, err): // net/http returns the error of ctx or its cause
 		err = ctxErr
-	default:
+	case !errors.Is(err, ctx.Err()) || !errors.Is(err, context.Cause(ctx)):
 		err = fmt.Errorf("%w: %w", ctxErr, err)
 	}
 	if phase != "" {
