@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -383,25 +382,6 @@ func respondingClient(t *testing.T, status int, header http.Header, body string,
 	return newTestClient(t, newMock(t, respondWith(status, header, body)), opts...)
 }
 
-// proxyClient returns a client behind a proxy that needs a password and responds with the
-// given status code.
-func proxyClient(t *testing.T, status int) (*palette.Client, *httptest.Server) {
-	t.Helper()
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
-	t.Cleanup(proxy.Close)
-	proxyURL, err := url.Parse(proxy.URL)
-	require.NoError(t, err)
-	proxyURL.User = url.UserPassword("proxy-user", "proxy-password")
-	original := http.DefaultTransport.(*http.Transport)
-	behindProxy := original.Clone()
-	behindProxy.Proxy = http.ProxyURL(proxyURL)
-	http.DefaultTransport = behindProxy
-	t.Cleanup(func() { http.DefaultTransport = original })
-	client, err := palette.NewClient(append(withFastRetries(3), palette.WithAPIKey(testKey), palette.WithBaseURL(testHost))...)
-	require.NoError(t, err)
-	return client, proxy
-}
-
 // defaultHostClient returns a client that is given no host.
 func defaultHostClient(t *testing.T, responses ...httpmock.Responder) *palette.Client {
 	t.Helper()
@@ -487,7 +467,7 @@ func TestErrorMessages(t *testing.T) { //nolint:paralleltest // replaces http.De
 			return testHost, getKey(t, respondingClient(t, 400, html, "<title>400 The plain HTTP request was sent to HTTPS port</title>"))
 		}, "palette: apiKeys.get: 400 Bad Request: the port speaks https, not http (host HOST, 1 attempt)"},
 		{"proxy that is down", func(t *testing.T) (string, error) {
-			client, proxy := proxyClient(t, 502)
+			client, proxy := newProxyClient(t, 502)
 			proxy.Close()
 			return hostOf(proxy), getKey(t, client)
 		}, "palette: apiKeys.get: connecting: proxyconnect tcp: dial tcp HOST: connect: connection refused (host palette.test, 4 attempts); check HTTPS_PROXY"},
@@ -521,11 +501,11 @@ func TestErrorMessages(t *testing.T) { //nolint:paralleltest // replaces http.De
 			return testHost, getKey(t, respondingClient(t, 302, http.Header{"Location": {"https://other.test/login?token=secret"}}, ""))
 		}, "palette: apiKeys.get: 302 Found: to https://other.test/login (host HOST, 1 attempt); redirects are not followed: check the base URL"},
 		{"proxy, 407", func(t *testing.T) (string, error) {
-			client, proxy := proxyClient(t, 407)
+			client, proxy := newProxyClient(t, 407)
 			return hostOf(proxy), getKey(t, client)
 		}, "palette: apiKeys.get: connecting: proxy HOST refused the connection: 407 Proxy Authentication Required: check the user and password in HTTPS_PROXY (host palette.test, 1 attempt)"},
 		{"proxy, 502", func(t *testing.T) (string, error) {
-			client, proxy := proxyClient(t, 502)
+			client, proxy := newProxyClient(t, 502)
 			return hostOf(proxy), getKey(t, client)
 		}, "palette: apiKeys.get: connecting: proxy HOST refused the connection: 502 Bad Gateway (host palette.test, 4 attempts)"},
 		{"https to an http port", func(t *testing.T) (string, error) {

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -214,6 +215,25 @@ func newNetworkClient(t *testing.T, server *httptest.Server, opts ...palette.Opt
 	require.NoError(t, err)
 	t.Cleanup(client.CloseIdleConnections)
 	return client
+}
+
+// newProxyClient returns a client behind a proxy that needs a password and responds with the
+// given status code.
+func newProxyClient(t *testing.T, status int) (*palette.Client, *httptest.Server) {
+	t.Helper()
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+	t.Cleanup(proxy.Close)
+	proxyURL, err := url.Parse(proxy.URL)
+	require.NoError(t, err)
+	proxyURL.User = url.UserPassword("proxy-user", "proxy-password")
+	original := http.DefaultTransport.(*http.Transport)
+	behindProxy := original.Clone()
+	behindProxy.Proxy = http.ProxyURL(proxyURL)
+	http.DefaultTransport = behindProxy
+	t.Cleanup(func() { http.DefaultTransport = original })
+	client, err := palette.NewClient(append(withFastRetries(3), palette.WithAPIKey(testKey), palette.WithBaseURL(testHost))...)
+	require.NoError(t, err)
+	return client, proxy
 }
 
 // withFastRetries makes a client retry n times without a noticeable wait.
