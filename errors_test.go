@@ -163,6 +163,7 @@ func TestErrOutcomeUnknown(t *testing.T) {
 		{"status 401", busy(401), false},
 		{"status 403", busy(403), false},
 		{"status 404", busy(404), false},
+		{"status 408", busy(408), true}, // a proxy can respond so after the work was done
 		{"status 409", busy(409), false},
 		{"status 422", busy(422), false},
 		{"status 429", busy(429), false},
