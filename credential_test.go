@@ -172,13 +172,6 @@ func TestClientWithAPIKey(t *testing.T) {
 	assert.Equal(t, 1, wrapped)
 }
 
-// writeFile replaces a file by renaming another, as secret managers do.
-func writeFile(t *testing.T, path, content string) {
-	t.Helper()
-	require.NoError(t, os.WriteFile(path+".new", []byte(content), 0o600))
-	require.NoError(t, os.Rename(path+".new", path))
-}
-
 func TestAPIKeyFileIsReadBeforeEachAttempt(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "key")

@@ -37,21 +37,6 @@ func respondChunked(body ...io.Reader) httpmock.Responder {
 	}
 }
 
-// classesOf returns the classes that errors.Is finds for err.
-func classesOf(err error) []error {
-	var classes []error
-	for _, class := range []error{
-		palette.ErrInvalidArgument, palette.ErrBadRequest, palette.ErrUnauthorized, palette.ErrForbidden,
-		palette.ErrNotFound, palette.ErrConflict, palette.ErrRateLimited, palette.ErrServer, palette.ErrRedirect,
-		palette.ErrUnexpectedResponse, palette.ErrOutcomeUnknown, palette.ErrSecretNotEncoded,
-	} {
-		if errors.Is(err, class) {
-			classes = append(classes, class)
-		}
-	}
-	return classes
-}
-
 func TestAPIErrorText(t *testing.T) {
 	t.Parallel()
 	for want, err := range map[string]palette.APIError{
