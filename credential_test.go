@@ -8,12 +8,15 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -169,13 +172,6 @@ func TestClientWithAPIKey(t *testing.T) {
 	assert.Equal(t, 1, wrapped)
 }
 
-// writeFile replaces a file by renaming another, as secret managers do.
-func writeFile(t *testing.T, path, content string) {
-	t.Helper()
-	require.NoError(t, os.WriteFile(path+".new", []byte(content), 0o600))
-	require.NoError(t, os.Rename(path+".new", path))
-}
-
 func TestAPIKeyFileIsReadBeforeEachAttempt(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "key")
@@ -313,18 +309,21 @@ func Test404ThatRepeatsTheKeyCountsAs401(t *testing.T) {
 	assert.Equal(t, []string{"old-key-4711", "new-key-4711"}, sentKeys(m))
 }
 
-func Test401IsRetriedOnceIfTheKeyKeepsChanging(t *testing.T) {
+func Test401RetriesAreLimitedAndAtLeastOne(t *testing.T) {
 	t.Parallel()
-	var n atomic.Int64
-	m := newMock(t, respondError(401, "UnAuthorizedAccess", "no"), respondError(401, "UnAuthorizedAccess", "no"))
-	client, err := palette.NewClient(
-		palette.WithAPIKeyFunc(func(context.Context) (string, error) { return string('a' + rune(n.Add(1))), nil }),
-		palette.WithBaseURL(testBaseURL), palette.WithHTTPClient(&http.Client{Transport: m}), palette.WithMaxRetries(0))
-	require.NoError(t, err)
+	for maxRetries, requests := range map[int]int{0: 2, 1: 2, 2: 3} {
+		t.Run(strconv.Itoa(maxRetries), func(t *testing.T) {
+			t.Parallel()
+			var n atomic.Int64
+			changing := func(context.Context) (string, error) { return string('a' + rune(n.Add(1))), nil }
+			m := newMock(t, slices.Repeat([]httpmock.Responder{respondError(401, "UnAuthorizedAccess", "no")}, requests)...)
 
-	require.ErrorIs(t, getKey(t, client), palette.ErrUnauthorized)
+			err := getKey(t, newFuncClient(t, m, changing, palette.WithMaxRetries(maxRetries)))
 
-	assert.Len(t, m.requests(), 2)
+			require.ErrorIs(t, err, palette.ErrUnauthorized)
+			assert.Len(t, m.requests(), requests)
+		})
+	}
 }
 
 // Under load, a call can meet two rotations.

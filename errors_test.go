@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -36,21 +35,6 @@ func respondChunked(body ...io.Reader) httpmock.Responder {
 		send(req, written)
 		return &http.Response{StatusCode: 400, ContentLength: -1, Body: io.NopCloser(io.MultiReader(body...))}, nil
 	}
-}
-
-// classesOf returns the classes that errors.Is finds for err.
-func classesOf(err error) []error {
-	var classes []error
-	for _, class := range []error{
-		palette.ErrInvalidArgument, palette.ErrBadRequest, palette.ErrUnauthorized, palette.ErrForbidden,
-		palette.ErrNotFound, palette.ErrConflict, palette.ErrRateLimited, palette.ErrServer, palette.ErrRedirect,
-		palette.ErrUnexpectedResponse, palette.ErrOutcomeUnknown, palette.ErrSecretNotEncoded,
-	} {
-		if errors.Is(err, class) {
-			classes = append(classes, class)
-		}
-	}
-	return classes
 }
 
 func TestAPIErrorText(t *testing.T) {
@@ -162,6 +146,7 @@ func TestErrOutcomeUnknown(t *testing.T) {
 		{"status 401", busy(401), false},
 		{"status 403", busy(403), false},
 		{"status 404", busy(404), false},
+		{"status 408", busy(408), true}, // a proxy can respond so after the work was done
 		{"status 409", busy(409), false},
 		{"status 422", busy(422), false},
 		{"status 429", busy(429), false},
@@ -403,25 +388,6 @@ func respondingClient(t *testing.T, status int, header http.Header, body string,
 	return newTestClient(t, newMock(t, respondWith(status, header, body)), opts...)
 }
 
-// proxyClient returns a client behind a proxy that needs a password and responds with the
-// given status code.
-func proxyClient(t *testing.T, status int) (*palette.Client, *httptest.Server) {
-	t.Helper()
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
-	t.Cleanup(proxy.Close)
-	proxyURL, err := url.Parse(proxy.URL)
-	require.NoError(t, err)
-	proxyURL.User = url.UserPassword("proxy-user", "proxy-password")
-	original := http.DefaultTransport.(*http.Transport)
-	behindProxy := original.Clone()
-	behindProxy.Proxy = http.ProxyURL(proxyURL)
-	http.DefaultTransport = behindProxy
-	t.Cleanup(func() { http.DefaultTransport = original })
-	client, err := palette.NewClient(append(withFastRetries(3), palette.WithAPIKey(testKey), palette.WithBaseURL(testHost))...)
-	require.NoError(t, err)
-	return client, proxy
-}
-
 // defaultHostClient returns a client that is given no host.
 func defaultHostClient(t *testing.T, responses ...httpmock.Responder) *palette.Client {
 	t.Helper()
@@ -507,7 +473,7 @@ func TestErrorMessages(t *testing.T) { //nolint:paralleltest // replaces http.De
 			return testHost, getKey(t, respondingClient(t, 400, html, "<title>400 The plain HTTP request was sent to HTTPS port</title>"))
 		}, "palette: apiKeys.get: 400 Bad Request: the port speaks https, not http (host HOST, 1 attempt)"},
 		{"proxy that is down", func(t *testing.T) (string, error) {
-			client, proxy := proxyClient(t, 502)
+			client, proxy := newProxyClient(t, 502)
 			proxy.Close()
 			return hostOf(proxy), getKey(t, client)
 		}, "palette: apiKeys.get: connecting: proxyconnect tcp: dial tcp HOST: connect: connection refused (host palette.test, 4 attempts); check HTTPS_PROXY"},
@@ -541,11 +507,11 @@ func TestErrorMessages(t *testing.T) { //nolint:paralleltest // replaces http.De
 			return testHost, getKey(t, respondingClient(t, 302, http.Header{"Location": {"https://other.test/login?token=secret"}}, ""))
 		}, "palette: apiKeys.get: 302 Found: to https://other.test/login (host HOST, 1 attempt); redirects are not followed: check the base URL"},
 		{"proxy, 407", func(t *testing.T) (string, error) {
-			client, proxy := proxyClient(t, 407)
+			client, proxy := newProxyClient(t, 407)
 			return hostOf(proxy), getKey(t, client)
 		}, "palette: apiKeys.get: connecting: proxy HOST refused the connection: 407 Proxy Authentication Required: check the user and password in HTTPS_PROXY (host palette.test, 1 attempt)"},
 		{"proxy, 502", func(t *testing.T) (string, error) {
-			client, proxy := proxyClient(t, 502)
+			client, proxy := newProxyClient(t, 502)
 			return hostOf(proxy), getKey(t, client)
 		}, "palette: apiKeys.get: connecting: proxy HOST refused the connection: 502 Bad Gateway (host palette.test, 4 attempts)"},
 		{"https to an http port", func(t *testing.T) (string, error) {

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -214,6 +215,25 @@ func newNetworkClient(t *testing.T, server *httptest.Server, opts ...palette.Opt
 	require.NoError(t, err)
 	t.Cleanup(client.CloseIdleConnections)
 	return client
+}
+
+// newProxyClient returns a client behind a proxy that needs a password and responds with the
+// given status code.
+func newProxyClient(t *testing.T, status int) (*palette.Client, *httptest.Server) {
+	t.Helper()
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+	t.Cleanup(proxy.Close)
+	proxyURL, err := url.Parse(proxy.URL)
+	require.NoError(t, err)
+	proxyURL.User = url.UserPassword("proxy-user", "proxy-password")
+	original := http.DefaultTransport.(*http.Transport)
+	behindProxy := original.Clone()
+	behindProxy.Proxy = http.ProxyURL(proxyURL)
+	http.DefaultTransport = behindProxy
+	t.Cleanup(func() { http.DefaultTransport = original })
+	client, err := palette.NewClient(append(withFastRetries(3), palette.WithAPIKey(testKey), palette.WithBaseURL(testHost))...)
+	require.NoError(t, err)
+	return client, proxy
 }
 
 // withFastRetries makes a client retry n times without a noticeable wait.
@@ -477,6 +497,16 @@ func redirectTo(location string) httpmock.Responder {
 	return respondWith(307, http.Header{"Location": {location}, "Content-Type": {"text/plain"}}, "Redirecting to "+location)
 }
 
+// respondStreamed responds with a body and a Content-Length, which is -1 if it is not known.
+func respondStreamed(status int, length int64, body io.ReadCloser) httpmock.Responder {
+	return func(req *http.Request) (*http.Response, error) {
+		send(req, written)
+		resp := newResponse(status, http.Header{"Content-Type": {"application/json"}}, "")
+		resp.Request, resp.ContentLength, resp.Body = req, length, body
+		return resp, nil
+	}
+}
+
 // streamed is a body that counts what is read and whether it is closed.
 type streamed struct {
 	io.Reader
@@ -642,6 +672,21 @@ func textsOf(e *palette.APIError) errorTexts {
 	return errorTexts{e.Code, e.Message, e.Ref, string(e.Details), e.Location}
 }
 
+// classesOf returns the classes that errors.Is finds for err.
+func classesOf(err error) []error {
+	var classes []error
+	for _, class := range []error{
+		palette.ErrInvalidArgument, palette.ErrBadRequest, palette.ErrUnauthorized, palette.ErrForbidden,
+		palette.ErrNotFound, palette.ErrConflict, palette.ErrRateLimited, palette.ErrServer, palette.ErrRedirect,
+		palette.ErrUnexpectedResponse, palette.ErrOutcomeUnknown, palette.ErrSecretNotEncoded,
+	} {
+		if errors.Is(err, class) {
+			classes = append(classes, class)
+		}
+	}
+	return classes
+}
+
 // printed returns v as programs print it, and for an error also the errors that it wraps.
 func printed(v any) string {
 	var b strings.Builder
@@ -698,6 +743,13 @@ func requireUnreachable(t *testing.T, value string, v any) {
 		}
 	}
 	walk(fmt.Sprintf("%T", v), reflect.ValueOf(v))
+}
+
+// writeFile replaces a file by renaming another, as secret managers do.
+func writeFile(t *testing.T, path, content string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path+".new", []byte(content), 0o600))
+	require.NoError(t, os.Rename(path+".new", path))
 }
 
 // fixture returns a body as the server sends it.

@@ -553,6 +553,19 @@ func TestSlowdownIsLoggedOnce(t *testing.T) {
 	})
 }
 
+func TestSlowdownBelowOnePerSecondIsLogged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		client := newDefaultClient(t, newMock(t, busy(429), respond(200, testKeyJSON)),
+			palette.WithRateLimit(1, 1), palette.WithLogger(debugLogger(&log)))
+
+		require.NoError(t, getKey(t, client))
+
+		assert.Contains(t, log.String(), `msg="palette: the server is overloaded, slowing down" op=apiKeys.get requestsPerSecond=0.5`)
+	})
+}
+
 func TestLongWaitsForTheRateLimiterAreLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -12,7 +12,6 @@ import (
 	"testing/iotest"
 	"time"
 
-	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -150,16 +149,6 @@ func TestBodyThatIsNotJSON(t *testing.T) {
 				requireUnexpected(t, op, result, err, fmt.Sprintf("invalid JSON at offset %d of %d bytes", tt.offset, len(tt.body)))
 			})
 		}
-	}
-}
-
-// respondStreamed responds with a body and a Content-Length, which is -1 if it is not known.
-func respondStreamed(status int, length int64, body io.ReadCloser) httpmock.Responder {
-	return func(req *http.Request) (*http.Response, error) {
-		send(req, written)
-		resp := newResponse(status, http.Header{"Content-Type": {"application/json"}}, "")
-		resp.Request, resp.ContentLength, resp.Body = req, length, body
-		return resp, nil
 	}
 }
 

@@ -647,6 +647,19 @@ func TestInvalidResultsOfTransports(t *testing.T) {
 	}
 }
 
+func TestResponseTogetherWithAnErrorIsClosed(t *testing.T) {
+	t.Parallel()
+	body := &streamed{Reader: http.NoBody}
+	rt := roundTripFunc(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 201, Body: body}, errConnReset
+	})
+
+	_, err := createKey(t, newTestClient(t, rt))
+
+	require.ErrorIs(t, err, errConnReset)
+	assert.True(t, body.closed)
+}
+
 // startRawServer starts a server that reads one request of each connection, passes its number
 // and method to respond, sends the result and closes the connection.
 func startRawServer(t *testing.T, respond func(n int64, method string) string) (addr string, requests *atomic.Int64) {
@@ -741,6 +754,17 @@ func TestCreateIsRetriedWithoutAConnection(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() { assert.EqualValues(t, 4, requests.Load(), "only the proxy got requests: CONNECT") })
+}
+
+// As with a server, a proxy's 5xx is temporary.
+func TestProxyErrorIsRetriedFrom500On(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
+	for status, attempts := range map[int]int{407: 1, 499: 1, 500: 4, 502: 4} { //nolint:paralleltest // as above
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			client, _ := newProxyClient(t, status)
+
+			requireAttempts(t, getKey(t, client), attempts)
+		})
+	}
 }
 
 func TestInvalidCertificates(t *testing.T) {
