@@ -129,6 +129,7 @@ func TestAllOperationsFollowTheContract(t *testing.T) {
 	require.NoError(t, keys.Revoke(ctx, uid))
 	require.NoError(t, keys.Reactivate(ctx, uid))
 	require.NoError(t, keys.Delete(ctx, uid))
+	getUserInfo(t, server, validate)
 
 	for path, item := range validate.doc.Paths.Map() {
 		for method, operation := range item.Operations() {
@@ -139,6 +140,18 @@ func TestAllOperationsFollowTheContract(t *testing.T) {
 			}
 		}
 	}
+}
+
+// getUserInfo sends the request that the SDK has no method for.
+func getUserInfo(t *testing.T, server *palettetest.Server, transport http.RoundTripper) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/v1/users/info", nil)
+	require.NoError(t, err)
+	req.Header.Set("ApiKey", server.APIKey)
+	resp, err := transport.RoundTrip(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusOK, resp.StatusCode)
 }
 
 func TestPagesFollowTheContract(t *testing.T) {

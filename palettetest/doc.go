@@ -6,17 +6,15 @@
 //	func TestCleanUp(t *testing.T) {
 //		server := palettetest.Start(t)
 //		server.AddKey(palettetest.Key{Name: "old", Active: true, Expiry: time.Now().Add(-time.Hour)})
-//		client, err := palette.NewClient(palette.WithBaseURL(server.URL), palette.WithAPIKey(server.APIKey))
-//		require.NoError(t, err)
 //
-//		err = cleanUp(t.Context(), client)
+//		err := cleanUp(t.Context(), server.Client())
 //
 //		require.NoError(t, err)
 //		require.Empty(t, server.Keys())
 //	}
 //
-// Programs call [NewServer] and [Server.Close] instead of [Start]. A [Server] is also an
-// [http.Handler]. It works with any HTTP client:
+// [Server.Client] returns a client that is ready for a test. Programs call [NewServer] and
+// [Server.Close] instead of [Start]. A [Server] is also an [http.Handler]. It works with any HTTP client:
 //
 //	curl -H "ApiKey: $KEY" "$URL/v1/apiKeys"
 //
@@ -28,15 +26,16 @@
 // # Faults
 //
 // [Server.Inject] makes requests fail. Two requests that get 503 with a Retry-After
-// header; a create whose response is lost; a create behind a gateway that fails after
-// the key was created:
+// header; one that gets an error of Palette's own; a create whose response is lost; a
+// create behind a gateway that fails after the key was created:
 //
 //	server.Inject(palettetest.Fault{Path: "/v1/apiKeys/{uid}", Times: 2, Status: 503, RetryAfter: "1"})
+//	server.Inject(palettetest.Fault{Method: "PUT", Status: 404, Code: "ResourceNotFound"})
 //	server.Inject(palettetest.Fault{Method: "POST", Cut: palettetest.CutAfter})
 //	server.Inject(palettetest.Fault{Method: "POST", Status: 502, After: true})
 //
-// The client waits after 429 and 503. In tests, use palette.WithoutRateLimit and a small
-// palette.WithBackoff.
+// A client waits after 429 and 503, for seconds with the default options. The client of
+// [Server.Client] waits for milliseconds.
 //
 // # What is documented and what is assumed
 //
@@ -53,11 +52,15 @@
 //   - The uid in the response to a create request is that of the key.
 //   - PATCH of a key and PUT of its state have the same effect. A missing isActive means
 //     false. The status of an inactive key is {}.
-//   - An update without a name or an expiry keeps the old one.
+//   - A new key works at once, and a list shows every change at once: see [WithKeyDelay]
+//     and [WithListDelay].
+//   - An update without a name or an expiry keeps the old one. For a server that ignores
+//     the expiry of an update, see [WithIgnoredExpiry].
 //   - An expiry in the past, or in a year above 9999 in UTC, is rejected with 400. So is
 //     the activation of an expired key.
 //   - A create request needs a name, which need not be unique. Without userUid, the
-//     owner is the caller. An owner that does not exist is rejected with 400.
+//     owner is the caller, as with the uid of the tenant, which the official SDK's helper
+//     sends. An owner that does not exist is rejected with 400.
 //   - A key above the limit is rejected with 400 and the code ResourceLimitExceeded.
 //   - The key of another user is rejected with 403 and the code ResOperationForbidden,
 //     a create request for another user with OperationForbidden.
@@ -69,6 +72,6 @@
 //
 // # Limits
 //
-// The server has one tenant and no other resource: no login (see [Server.AuthToken]) and
-// no ProjectUid header. The rate limit counts the requests of all clients together.
+// The server has one tenant, [TenantUID], and no other resource but GET /v1/users/info: no
+// login (see [Server.AuthToken]) and no ProjectUid header. The rate limit counts the requests of all clients together.
 package palettetest

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"net/http"
 	"time"
 
@@ -34,14 +33,10 @@ func Example() {
 	uid, _ := server.AddKey(palettetest.Key{Name: "protected", Active: true, Expiry: expired})
 	server.Inject(palettetest.Fault{
 		Method: http.MethodPut, Path: "/v1/apiKeys/" + uid + "/state",
-		Status: http.StatusForbidden, Body: `{"code":"OperationForbidden"}`,
+		Status: http.StatusForbidden, Code: "OperationForbidden",
 	})
 
-	client, err := palette.NewClient(palette.WithBaseURL(server.URL), palette.WithAPIKey(server.APIKey))
-	if err != nil {
-		log.Fatal(err)
-	}
-	err = revokeExpired(context.Background(), client)
+	err := revokeExpired(context.Background(), server.Client())
 
 	fmt.Println("forbidden:", errors.Is(err, palette.ErrForbidden))
 	for _, key := range server.Keys() {

@@ -12,7 +12,7 @@ import (
 // Fault makes requests fail. It applies to the requests that Method and Path match,
 // before the rate limit and the credential are checked.
 //
-// If Status, Body or Endless is set, the server sends that response and does not
+// If Status, Body, Code or Endless is set, the server sends that response and does not
 // process the request, unless After is set. Otherwise it processes the request, and
 // the other fields change the response.
 type Fault struct {
@@ -34,6 +34,13 @@ type Fault struct {
 	// or Endless is set, the status code is 200.
 	Status int
 
+	// Code makes the response one of Palette's own errors, in JSON, with this code. It
+	// needs Status, and cannot be combined with Body:
+	//
+	//	Fault{Status: 404, Code: "ResourceNotFound"}
+	//	Fault{Status: 403, Code: "OperationForbidden"}
+	Code string
+
 	// Body is the body of the response.
 	Body string
 
@@ -47,7 +54,7 @@ type Fault struct {
 	// RetryAfter is the value of the Retry-After header; empty means no header.
 	RetryAfter string
 
-	// After makes the server process the request before it sends Status, Body or
+	// After makes the server process the request before it sends Status, Body, Code or
 	// Endless, as when a gateway fails after the server did the work.
 	After bool
 
@@ -82,10 +89,14 @@ const (
 )
 
 // Inject adds a fault. If several faults match a request, the one that was added first
-// applies; the others do not count the request. Inject panics if Status is invalid.
+// applies; the others do not count the request. Inject panics if Status is invalid or
+// does not go with Code.
 func (s *Server) Inject(f Fault) {
 	if f.Status != 0 && (f.Status < 200 || f.Status > 999) {
 		panic(fmt.Sprintf("palettetest: Inject: invalid status %d", f.Status))
+	}
+	if f.Code != "" && (f.Status == 0 || f.Body != "") {
+		panic("palettetest: Inject: Code needs a Status and no Body")
 	}
 	f.Times = cmp.Or(f.Times, 1)
 	f.Header = f.Header.Clone()
@@ -122,6 +133,9 @@ func (f *Fault) replaces() bool { return f.Status != 0 || f.Body != "" || f.Endl
 
 // response returns the fault's own response.
 func (f *Fault) response() *response {
+	if f.Code != "" {
+		return appError(f.Status, f.Code, "This error was injected by a test")
+	}
 	contentType := "application/json"
 	if f.Body == "" && !f.Endless {
 		contentType = ""

@@ -46,6 +46,17 @@ func TestFaultReplacesTheResponse(t *testing.T) {
 	}
 }
 
+func TestFaultWithACodeIsAnErrorOfPalette(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t)
+	s.Inject(palettetest.Fault{Status: 404, Code: "ResourceNotFound"})
+
+	got := s.send(s.APIKey, "POST", "/v1/apiKeys", createBody)
+
+	requireAppError(t, got, "404 ResourceNotFound: This error was injected by a test")
+	assert.Empty(t, s.Keys())
+}
+
 func TestFaultChangesTheResponse(t *testing.T) {
 	t.Parallel()
 	s := newTestServer(t)
@@ -225,11 +236,13 @@ func TestResponseEndsWithTheContext(t *testing.T) {
 	}
 }
 
-func TestInjectPanicsOnInvalidStatus(t *testing.T) {
+func TestInjectPanicsOnInvalidFaults(t *testing.T) {
 	t.Parallel()
 	server := palettetest.Start(t)
 	for _, status := range []int{-1, 199, 1000} {
 		assert.Panics(t, func() { server.Inject(palettetest.Fault{Status: status}) }, status)
 	}
 	server.Inject(palettetest.Fault{Status: 200})
+	assert.Panics(t, func() { server.Inject(palettetest.Fault{Code: "ResourceNotFound"}) })
+	assert.Panics(t, func() { server.Inject(palettetest.Fault{Status: 404, Code: "ResourceNotFound", Body: "{}"}) })
 }

@@ -145,7 +145,9 @@ func (s *Server) route(r *http.Request) (op operation, uid string, errResp *resp
 			return op, uid, nil
 		}
 		allowed := strings.Join(slices.Sorted(maps.Keys(candidate.methods)), ",")
-		return op, "", frameworkError(http.StatusMethodNotAllowed, "method %s is not allowed, but [%s] are", r.Method, allowed)
+		errResp = frameworkError(http.StatusMethodNotAllowed, "method %s is not allowed, but [%s] are", r.Method, allowed)
+		errResp.header.Set("Allow", allowed)
+		return op, "", errResp
 	}
 	return op, "", frameworkError(http.StatusNotFound, "path %s was not found", path)
 }

@@ -36,6 +36,8 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 			got := s.sendHeader(nil, method, path, "") // the credential is checked later
 
 			assert.Equal(t, want, got.String())
+			_, allowed, _ := strings.Cut(strings.TrimSuffix(want, `] are"}`), "but [")
+			assert.Equal(t, allowed, got.header.Get("Allow"))
 		})
 	}
 	assert.Equal(t, 404, serve(t, s, "/v1/apiKeys").Code) // without the prefix

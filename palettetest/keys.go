@@ -12,10 +12,7 @@ import (
 	"time"
 )
 
-const (
-	tenantUID   = "5f0c1f9ad1e2c3b4a5968778"
-	permissions = "apiKey.create,apiKey.delete,apiKey.get,apiKey.list,apiKey.update,tag.update"
-)
+const permissions = "apiKey.create,apiKey.delete,apiKey.get,apiKey.list,apiKey.update,tag.update"
 
 // Key is a stored key, without its value.
 type Key struct {
@@ -86,6 +83,7 @@ func (s *Server) add(k Key) *storedKey {
 	s.serial++
 	added := &storedKey{Key: k, value: newKeyValue(), modified: k.CreatedAt, serial: s.serial}
 	s.keys = append(s.keys, added)
+	s.changed(added, added.CreatedAt, false)
 	return added
 }
 
@@ -123,10 +121,13 @@ var routes = []struct {
 	{"/v1/apiKeys/{uid}/state", map[string]operation{
 		http.MethodPut: {(*Server).setState, "apiKey.update"},
 	}},
+	{"/v1/users/info", map[string]operation{
+		http.MethodGet: {(*Server).userInfo, ""},
+	}},
 }
 
 func (s *Server) list(c call) *response {
-	keys := slices.DeleteFunc(slices.Clone(s.keys), func(k *storedKey) bool { return !c.user.mayUse(k) })
+	keys := slices.DeleteFunc(slices.Clone(s.listed()), func(k *storedKey) bool { return !c.user.mayUse(k) })
 	out := listResponse{Items: []keyResponse{}} // not nil: an empty list is []
 	if s.cfg.pageSize > 0 {
 		after, ok := parsePageToken(c.request.URL.Query().Get("continue"))
@@ -178,6 +179,9 @@ func (s *Server) create(c call) *response {
 		return errResp
 	}
 	owner := cmp.Or(in.Spec.UserUID, c.user.UID)
+	if owner == TenantUID {
+		owner = c.user.UID
+	}
 	_, known := s.users[owner]
 	switch {
 	case in.Metadata.Name == "":
@@ -247,12 +251,13 @@ func (s *Server) update(c call) *response {
 		return errResp
 	}
 	k := c.key
-	if !expiry.IsZero() {
+	if !expiry.IsZero() && !s.cfg.ignoredExpiry {
 		k.Expiry = expiry
 	}
 	k.Name = cmp.Or(in.Metadata.Name, k.Name)
 	k.Annotations, k.Labels = in.Metadata.Annotations, in.Metadata.Labels
 	k.modified = s.cfg.now()
+	s.changed(k, k.modified, false)
 	return noContent()
 }
 
@@ -272,11 +277,13 @@ func (s *Server) setState(c call) *response {
 	}
 	k.Active = in.IsActive
 	k.modified = s.cfg.now()
+	s.changed(k, k.modified, false)
 	return noContent()
 }
 
 func (s *Server) remove(c call) *response {
 	s.keys = slices.DeleteFunc(s.keys, func(k *storedKey) bool { return k == c.key })
+	s.changed(c.key, s.cfg.now(), true)
 	return noContent()
 }
 
@@ -289,7 +296,7 @@ func (s *Server) read(k *storedKey) (out keyResponse) {
 		"permissions":     permissions,
 		"scope":           "tenant",
 		"scopeVisibility": "20",
-		"tenantUid":       tenantUID,
+		"tenantUid":       TenantUID,
 	})
 	meta.CreationTimestamp = formatTime(k.CreatedAt)
 	meta.DeletionTimestamp = formatTime(time.Time{})

@@ -107,6 +107,15 @@ func TestRejectedRequests(t *testing.T) {
 	}
 }
 
+func TestTenantAsOwnerMeansTheCaller(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t)
+
+	uid, _ := s.create(aliceKey, `{"metadata":{"name":"ci"},"spec":{"userUid":"`+palettetest.TenantUID+`"}}`)
+
+	assert.Contains(t, s.get(uid), `"user":{"firstName":"Alice","lastName":"Doe","uid":"`+aliceUID+`"}`)
+}
+
 func TestUpdate(t *testing.T) {
 	t.Parallel()
 	s := newTestServer(t)

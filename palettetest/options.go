@@ -3,7 +3,10 @@ package palettetest
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,17 +17,22 @@ import (
 type Option func(*config)
 
 type config struct {
-	addr      string
-	tls       bool
-	prefix    string
-	now       func() time.Time
-	users     []User
-	keyLimit  int
-	pageSize  int
-	rate      rate.Limit
-	burst     int
-	rateStyle RateLimitStyle
-	latency   time.Duration
+	addr          string
+	tls           bool
+	hosts         []string // in the certificate, in addition to localhost
+	prefix        string
+	now           func() time.Time
+	users         []User // the first is the built-in administrator
+	apiKey        *string
+	keyLimit      int
+	pageSize      int
+	rate          rate.Limit
+	burst         int
+	rateStyle     RateLimitStyle
+	latency       time.Duration
+	keyDelay      time.Duration
+	listDelay     time.Duration
+	ignoredExpiry bool
 }
 
 func newConfig(opts []Option) config {
@@ -40,30 +48,65 @@ func newConfig(opts []Option) config {
 	return cfg
 }
 
+var (
+	apiKeyPattern = regexp.MustCompile(`^palettetest\+[!-~]+$`) // the administrator's credential
+	hostPattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]*$`)
+)
+
 func (c *config) check() error {
 	if c.rate <= 0 || c.burst < 1 {
 		return errors.New("WithRateLimit: the rate and the burst must be positive")
 	}
-	seen := map[string]bool{"": true}
-	for _, u := range c.users {
-		if seen[u.UID] {
+	for _, host := range c.hosts {
+		if net.ParseIP(host) == nil && !hostPattern.MatchString(host) {
+			return fmt.Errorf("WithTLS: %q is not a host", host)
+		}
+	}
+	if c.apiKey != nil {
+		if !apiKeyPattern.MatchString(*c.apiKey) {
+			return errors.New(`WithAPIKey: the key must start with "palettetest+" and have no white space`)
+		}
+		c.users[0].Credential = *c.apiKey
+	}
+	return checkUsers(c.users)
+}
+
+func checkUsers(users []User) error {
+	uids, credentials := map[string]bool{"": true}, map[string]bool{}
+	for _, u := range users {
+		if uids[u.UID] {
 			return fmt.Errorf("WithUser: the UID %q is empty or not unique", u.UID)
 		}
-		seen[u.UID] = true
+		if credentials[u.Credential] {
+			return fmt.Errorf("WithUser: the credential of the UID %q is not unique", u.UID)
+		}
+		uids[u.UID] = true
+		credentials[u.Credential] = u.Credential != "" // an empty one is generated
 	}
 	return nil
 }
 
-// WithAddr makes the server listen on addr, "host:port", which must be a loopback
-// address. The default is "127.0.0.1:0", a free port.
+// WithAddr makes the server listen on addr, "host:port". It must be a loopback address,
+// unless [WithTLS] names a host. The default is "127.0.0.1:0", a free port.
 func WithAddr(addr string) Option {
 	return func(c *config) { c.addr = addr }
 }
 
 // WithTLS makes the server use HTTPS and HTTP/2, with a certificate of its own: see
 // [Server.CertPool] and [Server.CertPEM]. The default is HTTP/1.1 without TLS.
-func WithTLS() Option {
-	return func(c *config) { c.tls = true }
+//
+// The certificate is for localhost, the address of the server, and the given hosts,
+// which are names or IP addresses. The server's URL has the first of them. With a host,
+// the server can listen on any address: see [WithAddr].
+func WithTLS(hosts ...string) Option {
+	return func(c *config) { c.tls, c.hosts = true, slices.Clone(hosts) }
+}
+
+// WithAPIKey sets the credential of the built-in administrator: see [Server.APIKey]. It
+// must start with "palettetest+", so that nobody mistakes it for a real key. By default,
+// the server generates one.
+func WithAPIKey(key string) Option {
+	return func(c *config) { c.apiKey = &key }
 }
 
 // WithPathPrefix serves the API under a path prefix, which is then part of the
@@ -78,15 +121,15 @@ func WithPathPrefix(prefix string) Option {
 	}
 }
 
-// WithClock sets the clock for timestamps, expiries, tokens and the rate limit. now
-// must be safe for concurrent use. Delays do not use this clock. The default is
-// time.Now.
+// WithClock sets the clock for timestamps, expiries, tokens, the rate limit,
+// [WithKeyDelay] and [WithListDelay]. now must be safe for concurrent use. Delays of
+// responses do not use this clock. The default is time.Now.
 func WithClock(now func() time.Time) Option {
 	return func(c *config) { c.now = now }
 }
 
-// WithUser adds a user. It can be given more than once. The UID must not be empty and
-// must be unique. The built-in administrator, [AdminUID], always exists.
+// WithUser adds a user. It can be given more than once. The UID must not be empty; UIDs
+// and credentials must be unique. The built-in administrator, [AdminUID], always exists.
 func WithUser(u User) Option {
 	return func(c *config) { c.users = append(c.users, u) }
 }
@@ -104,6 +147,12 @@ func WithKeyLimit(n int) Option {
 // "listmeta".
 func WithPageSize(n int) Option {
 	return func(c *config) { c.pageSize = n }
+}
+
+// WithIgnoredExpiry makes an update keep the expiry of the key, whatever the request
+// contains (assumed). The default is that an update changes the expiry (doc).
+func WithIgnoredExpiry() Option {
+	return func(c *config) { c.ignoredExpiry = true }
 }
 
 // WithRateLimit limits the requests of all clients together. Requests that are rejected

@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -54,10 +55,15 @@ type Server struct {
 
 	mu       sync.Mutex           // guards the fields below
 	keys     []*storedKey         // in the order of creation
+	visible  []*storedKey         // copies of those that the list shows
+	changes  []change             // that the list does not show yet
 	serial   int                  // of the newest key
 	tokens   map[string]time.Time // the tokens of AuthToken and when they expire
 	faults   []*Fault             // Times and Skip hold what remains of them
 	requests []Request
+	recorded int // the sum of the sizes of the bodies of requests
+
+	t testing.TB // nil unless Start started the server
 }
 
 // Start starts a server and closes it when the test ends. If the server cannot start,
@@ -68,6 +74,7 @@ func Start(t testing.TB, opts ...Option) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.t = t
 	t.Cleanup(s.Close)
 	return s
 }
@@ -88,7 +95,7 @@ func newServer(opts []Option) (*Server, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("palettetest: %w", err)
 	}
-	listener, err := listen(cfg.addr)
+	listener, err := listen(cfg.addr, len(cfg.hosts) > 0)
 	if err != nil {
 		return nil, fmt.Errorf("palettetest: WithAddr: %w", err)
 	}
@@ -108,14 +115,14 @@ func newServer(opts []Option) (*Server, error) {
 	return s, nil
 }
 
-// listen listens on a loopback address.
-func listen(addr string) (*net.TCPListener, error) {
+// listen listens on an address, which must be a loopback address unless public is set.
+func listen(addr string, public bool) (*net.TCPListener, error) {
 	tcpAddr, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	if !tcpAddr.IP.IsLoopback() {
-		return nil, fmt.Errorf("%q is not a loopback address", addr)
+	if !public && !tcpAddr.IP.IsLoopback() {
+		return nil, fmt.Errorf("%q is not a loopback address, which needs WithTLS and a host", addr)
 	}
 	return net.ListenTCP("tcp", tcpAddr)
 }
@@ -129,13 +136,15 @@ func (s *Server) serve(listener *net.TCPListener) {
 		ErrorLog:          log.New(io.Discard, "", 0),
 		ReadHeaderTimeout: time.Minute,
 	}
-	scheme, serve := "http", s.http.Serve
+	addr := listener.Addr().(*net.TCPAddr)
+	scheme, host, serve := "http", addr.IP.String(), s.http.Serve
 	if s.cfg.tls {
 		scheme = "https"
-		s.http.TLSConfig, s.certPEM = selfSigned(listener.Addr().(*net.TCPAddr).IP)
+		host = append(slices.Clone(s.cfg.hosts), host)[0]
+		s.http.TLSConfig, s.certPEM = selfSigned(append(s.cfg.hosts, "localhost", addr.IP.String()))
 		serve = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") }
 	}
-	s.URL = scheme + "://" + listener.Addr().String() + s.cfg.prefix
+	s.URL = scheme + "://" + net.JoinHostPort(host, strconv.Itoa(addr.Port)) + s.cfg.prefix
 	go func() {
 		defer close(s.served)
 		_ = serve(listener) // returns http.ErrServerClosed after Close
@@ -156,8 +165,11 @@ func (s *Server) Close() {
 	s.closed = true
 }
 
-// maxRequests is the number of requests that are kept.
-const maxRequests = 10_000
+// How many requests are kept, and the maximum sum of the sizes of their bodies.
+const (
+	maxRequests = 10_000
+	maxRecorded = 16 << 20
+)
 
 // Request is a request that the server received.
 type Request struct {
@@ -169,7 +181,8 @@ type Request struct {
 }
 
 // Requests returns copies of the requests that the server received, in the order of
-// their arrival, including those that failed. Only the newest 10,000 are kept.
+// their arrival, including those that failed. Only the newest 10,000 are kept, or those
+// whose bodies are at most 16 MiB together, if these are fewer.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -188,7 +201,10 @@ func (s *Server) record(r *http.Request, body []byte) {
 	maps.DeleteFunc(header, func(name string, _ []string) bool { return isCredential(name) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.requests) == maxRequests {
+	s.recorded += len(body)
+	for len(s.requests) == maxRequests || s.recorded > maxRecorded {
+		s.recorded -= len(s.requests[0].Body)
+		s.requests[0] = Request{} // the array behind the slice still holds it
 		s.requests = s.requests[1:]
 	}
 	s.requests = append(s.requests, Request{
@@ -222,9 +238,9 @@ func (s *Server) CertPool() *x509.CertPool {
 	return pool
 }
 
-// selfSigned returns a configuration with a new certificate for localhost and ip, and
-// the certificate in PEM form.
-func selfSigned(ip net.IP) (*tls.Config, []byte) {
+// selfSigned returns a configuration with a new certificate for hosts, and the
+// certificate in PEM form.
+func selfSigned(hosts []string) (*tls.Config, []byte) {
 	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader) // cannot fail
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
@@ -235,8 +251,13 @@ func selfSigned(ip net.IP) (*tls.Config, []byte) {
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
 		IsCA:                  true,
-		DNSNames:              []string{"localhost"},
-		IPAddresses:           []net.IP{ip},
+	}
+	for _, host := range hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, host)
+		}
 	}
 	der, _ := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key) // cannot fail
 	cfg := &tls.Config{

@@ -1,6 +1,7 @@
 package palettetest_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -60,24 +62,34 @@ func (t *failedTest) Fatal(args ...any) {
 func TestInvalidOptions(t *testing.T) {
 	t.Parallel()
 	used := strings.TrimPrefix(palettetest.Start(t).URL, "http://")
-	user := func(uid string) palettetest.Option { return palettetest.WithUser(palettetest.User{UID: uid}) }
-	for want, opt := range map[string]palettetest.Option{
-		`WithUser: the UID "" is empty or not unique`:            user(""),
-		`WithUser: the UID "` + palettetest.AdminUID + `" is`:    user(palettetest.AdminUID),
-		"WithRateLimit: the rate and the burst must be positive": palettetest.WithRateLimit(0, 1),
-		"WithRateLimit: the rate and the burst must be":          palettetest.WithRateLimit(1, 0),
-		`WithAddr: ":0" is not a loopback address`:               palettetest.WithAddr(":0"),
-		"WithAddr: address 127.0.0.1: missing port":              palettetest.WithAddr("127.0.0.1"),
-		"WithAddr: listen tcp " + used:                           palettetest.WithAddr(used),
+	user := func(uid, credential string) palettetest.Option {
+		return palettetest.WithUser(palettetest.User{UID: uid, Credential: credential})
+	}
+	for want, opts := range map[string][]palettetest.Option{
+		`WithUser: the UID "" is empty or not unique`:            {user("", "")},
+		`WithUser: the UID "` + palettetest.AdminUID + `" is`:    {user(palettetest.AdminUID, "")},
+		`WithUser: the credential of the UID "b" is not unique`:  {user("a", "same"), user("b", "same")},
+		`WithUser: the credential of the UID "a" is not unique`:  {user("a", "palettetest+1"), palettetest.WithAPIKey("palettetest+1")},
+		`WithAPIKey: the key must start with "palettetest+"`:     {palettetest.WithAPIKey("")},
+		`WithAPIKey: the key must start with "palettetest+" and`: {palettetest.WithAPIKey("key")},
+		`WithAPIKey: the key must start with`:                    {palettetest.WithAPIKey("palettetest+1\n")},
+		`WithTLS: "" is not a host`:                              {palettetest.WithTLS("palette", "")},
+		`WithTLS: "a:443" is not a host`:                         {palettetest.WithTLS("a:443")},
+		`WithTLS: "palette.é" is not a host`:                     {palettetest.WithTLS("palette.é")},
+		"WithRateLimit: the rate and the burst must be positive": {palettetest.WithRateLimit(0, 1)},
+		"WithRateLimit: the rate and the burst must be":          {palettetest.WithRateLimit(1, 0)},
+		`WithAddr: ":0" is not a loopback address`:               {palettetest.WithAddr(":0"), palettetest.WithTLS()},
+		"WithAddr: address 127.0.0.1: missing port":              {palettetest.WithAddr("127.0.0.1")},
+		"WithAddr: listen tcp " + used:                           {palettetest.WithAddr(used)},
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
 			failed := &failedTest{TB: t}
 
-			assert.PanicsWithValue(t, failed, func() { palettetest.Start(failed, opt) })
+			assert.PanicsWithValue(t, failed, func() { palettetest.Start(failed, opts...) })
 			err, _ := failed.err.(error)
 			require.ErrorContains(t, err, "palettetest: "+want)
-			assert.PanicsWithError(t, err.Error(), func() { palettetest.NewServer(opt) })
+			assert.PanicsWithError(t, err.Error(), func() { palettetest.NewServer(opts...) })
 		})
 	}
 }
@@ -123,6 +135,33 @@ func TestTLS(t *testing.T) {
 	_, err = s.try(t.Context(), nil, "GET", "/v1/apiKeys", "")
 	var unknown x509.UnknownAuthorityError
 	require.ErrorAs(t, err, &unknown)
+}
+
+func TestTLSForAHost(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t, palettetest.WithTLS("palette.test", "192.0.2.1"), palettetest.WithAddr("[::]:0"))
+	u, err := url.Parse(s.URL)
+	require.NoError(t, err)
+	assert.Equal(t, "palette.test", u.Hostname())
+
+	for _, host := range []string{"palette.test", "192.0.2.1", "localhost", "127.0.0.1"} {
+		transport := &http.Transport{
+			TLSClientConfig: &tls.Config{RootCAs: s.CertPool()},
+			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", u.Port()))
+			},
+		}
+		t.Cleanup(transport.CloseIdleConnections)
+		s.client = &http.Client{Transport: transport}
+		s.URL = "https://" + net.JoinHostPort(host, u.Port()) + "/prefix"
+		_, err := s.try(t.Context(), nil, "GET", "/v1/apiKeys", "")
+
+		if host == "127.0.0.1" { // the certificate is not for it, because the server listens on all addresses
+			require.ErrorContains(t, err, "certificate")
+			continue
+		}
+		require.NoError(t, err)
+	}
 }
 
 func TestCloseEndsRequestsWithoutAResponse(t *testing.T) {
@@ -226,4 +265,44 @@ func TestTheNewestRequestsAreKept(t *testing.T) {
 	require.Len(t, got, 10_000)
 	assert.Equal(t, "/1", got[0].Path)
 	assert.Equal(t, "/10000", got[9_999].Path)
+}
+
+func TestBodiesOfRequestsAreBounded(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t)
+	body := strings.Repeat("x", 1<<20)
+	for i := range 600 {
+		req := httptest.NewRequestWithContext(t.Context(), "POST", "/"+strconv.Itoa(i), strings.NewReader(body+"too large"))
+		s.ServeHTTP(httptest.NewRecorder(), req)
+	}
+	serve(t, s, "/last")
+
+	got := s.Requests()
+
+	require.Len(t, got, 17)
+	assert.Equal(t, "/584", got[0].Path)
+	assert.Len(t, got[0].Body, 1<<20)
+	assert.Equal(t, "/last", got[16].Path)
+}
+
+// retained returns the memory that is in use after a garbage collection.
+func retained() int64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}
+
+func TestUnauthenticatedRequestsKeepLittleMemory(t *testing.T) { //nolint:paralleltest // it measures the memory of the process
+	server := palettetest.Start(t)
+	body := strings.Repeat("x", 2<<20)
+	before := retained()
+
+	for range 600 {
+		req := httptest.NewRequestWithContext(t.Context(), "POST", "/v1/apiKeys", strings.NewReader(body))
+		server.ServeHTTP(httptest.NewRecorder(), req)
+	}
+
+	assert.Less(t, retained()-before, int64(24<<20))
+	runtime.KeepAlive(server)
 }

@@ -7,8 +7,11 @@ import (
 	"time"
 )
 
-// AdminUID is the uid of the built-in administrator.
-const AdminUID = "5f0c1f9e8d3b2a4c6e7f1a2b"
+// The uids of the built-in administrator and of the only tenant.
+const (
+	AdminUID  = "5f0c1f9e8d3b2a4c6e7f1a2b"
+	TenantUID = "5f0c1f9ad1e2c3b4a5968778"
+)
 
 const tokenLifetime = 15 * time.Minute
 
@@ -44,6 +47,13 @@ func (s *Server) AuthToken() string {
 	return token
 }
 
+// userInfo responds to GET /v1/users/info, which tells a client who it is.
+func (s *Server) userInfo(c call) *response {
+	return jsonResponse(http.StatusOK, map[string]string{
+		"orgName": "palettetest", "tenantUid": TenantUID, "userUid": c.user.UID,
+	})
+}
+
 // authenticate returns the user of a request. If the request has both headers, only
 // ApiKey counts.
 func (s *Server) authenticate(h http.Header) (User, bool) {
@@ -64,7 +74,7 @@ func (s *Server) userOfKey(value string) (User, bool) {
 		if k.value == value {
 			u := s.users[k.UserUID] // may not exist: see AddKey
 			u.UID = k.UserUID
-			return u, k.Active && !s.expired(k.Expiry)
+			return u, k.Active && !s.expired(k.Expiry) && !s.tooNew(k)
 		}
 	}
 	return User{}, false

@@ -63,6 +63,26 @@ func TestGeneratedCredentials(t *testing.T) {
 	assert.Empty(t, s.Credential("unknown"))
 }
 
+func TestGivenAPIKey(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t, palettetest.WithAPIKey("palettetest+given"))
+
+	assert.Equal(t, "palettetest+given", s.APIKey)
+	s.requireStatus(200, "palettetest+given", "GET", "/v1/apiKeys")
+}
+
+func TestUserInfo(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t)
+	_, created := s.create(aliceKey, createBody)
+	for credential, uid := range map[string]string{s.APIKey: palettetest.AdminUID, aliceKey: aliceUID, created: aliceUID} {
+		got := s.send(credential, "GET", "/v1/users/info", "")
+
+		assert.Equal(t, `200 {"orgName":"palettetest","tenantUid":"`+palettetest.TenantUID+`","userUid":"`+uid+`"}`, got.String())
+	}
+	s.requireStatus(401, "wrong-key", "GET", "/v1/users/info")
+}
+
 func TestTokensAreValidFor15Minutes(t *testing.T) {
 	t.Parallel()
 	s := newTestServer(t)
