@@ -16,24 +16,11 @@ import (
 	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 )
 
-// startPalette returns a client of an in-memory Palette. A program uses NewClient(WithEnv()).
-func startPalette() (*palette.Client, *palettetest.Server) {
-	server := palettetest.NewServer()
-	client, err := palette.NewClient(palette.WithBaseURL(server.URL), palette.WithAPIKey(server.APIKey))
-	if err != nil {
-		log.Fatal(err)
-	}
-	return client, server
-}
-
 // A program creates a key, reads the list, and revokes and deletes the key.
 func Example() {
-	server := palettetest.NewServer() // a fake Palette; a program uses NewClient(WithEnv())
+	server := palettetest.NewServer()
 	defer server.Close()
-	client, err := palette.NewClient(palette.WithBaseURL(server.URL), palette.WithAPIKey(server.APIKey))
-	if err != nil {
-		log.Fatal(err)
-	}
+	client := server.Client() // of a fake Palette; a program calls NewClient(WithEnv())
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 
@@ -83,8 +70,9 @@ func ExampleNewClient() {
 
 // Use errors.AsType for the details of an error response, and errors.Is for its class.
 func ExampleAPIError() {
-	client, server := startPalette()
+	server := palettetest.NewServer()
 	defer server.Close()
+	client := server.Client()
 	server.Inject(palettetest.Fault{
 		Method: http.MethodGet, Status: http.StatusForbidden,
 		Body: `{"code":"OperationForbidden","message":"Operation 'apiKey.list' is forbidden"}`,
@@ -186,8 +174,9 @@ func ExampleSecret() {
 }
 
 func ExampleAPIKeysService_Create() {
-	client, server := startPalette()
+	server := palettetest.NewServer()
 	defer server.Close()
+	client := server.Client()
 
 	created, err := client.APIKeys.Create(context.Background(), palette.CreateAPIKeyRequest{
 		Metadata: palette.ObjectMetaInput{
@@ -207,8 +196,9 @@ func ExampleAPIKeysService_Create() {
 }
 
 func ExampleAPIKeysService_All() {
-	client, server := startPalette()
+	server := palettetest.NewServer()
 	defer server.Close()
+	client := server.Client()
 	server.AddKey(palettetest.Key{Name: "old", Active: true, Expiry: time.Now().AddDate(0, 0, -1)})
 	server.AddKey(palettetest.Key{Name: "new", Active: true, Expiry: time.Now().AddDate(0, 0, 30)})
 
@@ -224,8 +214,9 @@ func ExampleAPIKeysService_All() {
 }
 
 func ExampleAPIKeysService_Update() {
-	client, server := startPalette()
+	server := palettetest.NewServer()
 	defer server.Close()
+	client := server.Client()
 	uid, _ := server.AddKey(palettetest.Key{Name: "ci", Active: true, Labels: map[string]string{"team": "build"}})
 
 	key, err := client.APIKeys.Get(context.Background(), uid)
@@ -246,8 +237,9 @@ func ExampleAPIKeysService_Update() {
 // The response of a create is lost after the key was created. Its value cannot be
 // recovered. The unique name lets the program find and delete that key, and no other.
 func ExampleAPIKeysService_Create_outcomeUnknown() {
-	client, server := startPalette()
+	server := palettetest.NewServer()
 	defer server.Close()
+	client := server.Client()
 	server.Inject(palettetest.Fault{Method: http.MethodPost, Status: http.StatusBadGateway, After: true})
 	ctx := context.Background()
 	req := palette.CreateAPIKeyRequest{Metadata: palette.ObjectMetaInput{Name: "ci-" + rand.Text()}}
@@ -278,8 +270,9 @@ func ExampleAPIKeysService_Create_outcomeUnknown() {
 
 // Several keys can have the same name.
 func ExampleAPIKeysService_FindByName() {
-	client, server := startPalette()
+	server := palettetest.NewServer()
 	defer server.Close()
+	client := server.Client()
 	server.AddKey(palettetest.Key{Name: "ci", Active: true})
 	server.AddKey(palettetest.Key{Name: "ci"})
 	server.AddKey(palettetest.Key{Name: "ci-2", Active: true})
