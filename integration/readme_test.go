@@ -26,7 +26,7 @@ const readmeScope = "ctx context.Context, client *palette.Client, uid string"
 // readmeImports are the packages that a block without imports can use.
 var readmeImports = map[string]string{
 	"context": "context", "errors": "errors", "exec": "os/exec", "fmt": "fmt", "http": "net/http", "io": "io",
-	"log": "log", "os": "os", "slog": "log/slog", "strings": "strings", "testing": "testing", "time": "time",
+	"log": "log", "os": "os", "slog": "log/slog", "strings": "strings", "testing": "testing", "time": "time", "url": "net/url",
 	"otelhttp":    "go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp",
 	"palette":     "github.com/seed-804bd3b7/palette-apikeys-go",
 	"palettetest": "github.com/seed-804bd3b7/palette-apikeys-go/palettetest",
