@@ -4,19 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
-	"strings"
-	"time"
 	"unicode/utf8"
 )
 
 const collectionPath = "/v1/apiKeys"
-
-// maxPages is the maximum number of pages of a list.
-const maxPages = 10_000
 
 // APIKeysService has the operations on API keys. It is safe for concurrent use.
 //
@@ -41,8 +35,7 @@ type APIKeysService struct {
 func (s *APIKeysService) Create(ctx context.Context, req CreateAPIKeyRequest) (*CreateAPIKeyResponse, error) {
 	op := operation{
 		name: "apiKeys.create", method: http.MethodPost, path: collectionPath,
-		success: http.StatusCreated,
-		hint:    "a key with this name may exist: use FindByName before creating another",
+		failed: createFailed,
 	}
 	if err := checkRequest(req.Metadata, req.Spec.Expiry, req.Spec.UserUID); err != nil {
 		return nil, invalidArgument(op.name, err)
@@ -54,6 +47,14 @@ func (s *APIKeysService) Create(ctx context.Context, req CreateAPIKeyRequest) (*
 		return nil, err
 	}
 	return &CreateAPIKeyResponse{APIKey: NewSecret(created.APIKey), UID: created.UID}, nil
+}
+
+// createFailed makes err an [ErrOutcomeUnknown] if the key may exist.
+func createFailed(err error, maybeProcessed bool) error {
+	if !maybeProcessed {
+		return err
+	}
+	return withNote(err, "a key with this name may exist: use FindByName before creating another", ErrOutcomeUnknown)
 }
 
 // List returns all keys that the credential can see: for a tenant administrator, the
@@ -119,10 +120,10 @@ func (s *APIKeysService) FindByName(ctx context.Context, name string) ([]APIKey,
 // If the uid is invalid, the error is [ErrInvalidArgument]. If the key does not exist,
 // the error is [ErrNotFound].
 func (s *APIKeysService) Get(ctx context.Context, uid string) (*APIKey, error) {
-	var got keyResponse
+	got := keyResponse{uid: uid}
 	op := operation{
 		name: "apiKeys.get", idempotent: true, method: http.MethodGet,
-		success: http.StatusOK, decode: got.decode,
+		decode: got.decode,
 	}
 	if err := s.sendToKey(ctx, op, uid, "", nil); err != nil {
 		return nil, err
@@ -138,7 +139,7 @@ func (s *APIKeysService) Get(ctx context.Context, uid string) (*APIKey, error) {
 // The conditions for [ErrInvalidArgument] are those of [APIKeysService.Get] and
 // [APIKeysService.Create]. If the key does not exist, the error is [ErrNotFound].
 func (s *APIKeysService) Update(ctx context.Context, uid string, req UpdateAPIKeyRequest) error {
-	op := operation{name: "apiKeys.update", idempotent: true, method: http.MethodPut, success: http.StatusNoContent}
+	op := operation{name: "apiKeys.update", idempotent: true, method: http.MethodPut}
 	if err := checkRequest(req.Metadata, req.Spec.Expiry, ""); err != nil {
 		return invalidArgument(op.name, err)
 	}
@@ -152,34 +153,42 @@ func (s *APIKeysService) Update(ctx context.Context, uid string, req UpdateAPIKe
 // the error is [ErrNotFound]. If Delete is retried after an attempt that the server may
 // have processed, and the key does not exist, Delete returns nil.
 func (s *APIKeysService) Delete(ctx context.Context, uid string) error {
-	op := operation{name: "apiKeys.delete", idempotent: true, method: http.MethodDelete, success: http.StatusNoContent}
+	op := operation{name: "apiKeys.delete", idempotent: true, method: http.MethodDelete, failed: deleteFailed}
 	return s.sendToKey(ctx, op, uid, "", nil)
+}
+
+// deleteFailed makes [ErrNotFound] a success if an earlier attempt may have deleted the key.
+func deleteFailed(err error, maybeProcessed bool) error {
+	if maybeProcessed && errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // Activate makes a deactivated key work again. Errors are those of [APIKeysService.Get].
 func (s *APIKeysService) Activate(ctx context.Context, uid string) error {
-	op := operation{name: "apiKeys.activate", idempotent: true, method: http.MethodPatch, success: http.StatusNoContent}
+	op := operation{name: "apiKeys.activate", idempotent: true, method: http.MethodPatch}
 	return s.sendToKey(ctx, op, uid, "", stateRequest{IsActive: true})
 }
 
 // Deactivate makes a key stop working until Activate is called. Errors are those of
 // [APIKeysService.Get].
 func (s *APIKeysService) Deactivate(ctx context.Context, uid string) error {
-	op := operation{name: "apiKeys.deactivate", idempotent: true, method: http.MethodPatch, success: http.StatusNoContent}
+	op := operation{name: "apiKeys.deactivate", idempotent: true, method: http.MethodPatch}
 	return s.sendToKey(ctx, op, uid, "", stateRequest{IsActive: false})
 }
 
 // Revoke makes a key stop working until Reactivate is called. How this differs from
 // Deactivate is not documented. Errors are those of [APIKeysService.Get].
 func (s *APIKeysService) Revoke(ctx context.Context, uid string) error {
-	op := operation{name: "apiKeys.revoke", idempotent: true, method: http.MethodPut, success: http.StatusNoContent}
+	op := operation{name: "apiKeys.revoke", idempotent: true, method: http.MethodPut}
 	return s.sendToKey(ctx, op, uid, "/state", stateRequest{IsActive: false})
 }
 
 // Reactivate makes a revoked key work again, until it expires (doc). Errors are those
 // of [APIKeysService.Get].
 func (s *APIKeysService) Reactivate(ctx context.Context, uid string) error {
-	op := operation{name: "apiKeys.reactivate", idempotent: true, method: http.MethodPut, success: http.StatusNoContent}
+	op := operation{name: "apiKeys.reactivate", idempotent: true, method: http.MethodPut}
 	return s.sendToKey(ctx, op, uid, "/state", stateRequest{IsActive: true})
 }
 
@@ -212,7 +221,7 @@ func (s *APIKeysService) pages(ctx context.Context) iter.Seq2[[]APIKey, error] {
 			page := listResponse{seen: seen, before: total}
 			op := operation{
 				name: "apiKeys.list", idempotent: true, method: http.MethodGet, path: collectionPath,
-				success: http.StatusOK, decode: page.decode,
+				decode: page.decode,
 			}
 			if token != "" {
 				op.query = url.Values{"continue": {token}}
@@ -230,57 +239,6 @@ func (s *APIKeysService) pages(ctx context.Context) iter.Seq2[[]APIKey, error] {
 		}
 	}
 }
-
-// checkUID returns an error if uid cannot be a uid. An empty uid would address all
-// keys, and ".." what is above them.
-func checkUID(uid string) error {
-	switch {
-	case uid == "":
-		return errors.New("uid is empty")
-	case uid == "." || uid == "..":
-		return errors.New("uid is a relative path")
-	case strings.ContainsFunc(uid, func(r rune) bool { return !isUIDRune(r) }):
-		return errors.New("uid contains a character other than letters, digits, '.', '_', '-' and '~'")
-	}
-	return nil
-}
-
-func isUIDRune(r rune) bool {
-	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-~", r)
-}
-
-// checkRequest returns an error if Palette cannot store what a request carries.
-func checkRequest(meta ObjectMetaInput, expiry time.Time, userUID string) error {
-	if strings.TrimSpace(meta.Name) == "" {
-		return errors.New("Metadata.Name is empty")
-	}
-	if err := checkExpiry(expiry); err != nil {
-		return err
-	}
-	texts := []string{meta.Name, userUID}
-	for _, values := range []map[string]string{meta.Annotations, meta.Labels} {
-		for key, value := range values {
-			texts = append(texts, key, value)
-		}
-	}
-	for _, text := range texts {
-		if !utf8.ValidString(text) {
-			return errors.New("a name, uid, annotation or label is not UTF-8")
-		}
-	}
-	return nil
-}
-
-// checkExpiry returns an error if RFC 3339 cannot express t in UTC.
-func checkExpiry(t time.Time) error {
-	if year := t.UTC().Year(); year < 1 || year > 9999 {
-		return fmt.Errorf("the year of the expiry is %d in UTC, not 1 to 9999", year)
-	}
-	return nil
-}
-
-// normalize returns t as it is sent: in UTC, truncated to milliseconds.
-func normalize(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
 // stateRequest is the body of Activate, Deactivate, Revoke and Reactivate. It has no
 // omitempty, which would not send false.

@@ -3,13 +3,17 @@ package palette
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/go-resty/resty/v2"
 
+	"github.com/seed-804bd3b7/palette-apikeys-go/internal/ratelimit"
+	"github.com/seed-804bd3b7/palette-apikeys-go/internal/transport"
 	"github.com/seed-804bd3b7/palette-apikeys-go/internal/version"
 )
 
@@ -25,11 +29,11 @@ type Client struct {
 	credential   credential
 	baseURL      string // without a trailing slash
 	host         string
+	defaultHost  bool // nobody has set the host
 	userAgent    string
 	timeout      time.Duration // of one attempt
-	backoff      backoff
-	maxRetries   int
-	limiter      *rateLimiter // nil: no limit
+	retries      retryPolicy
+	limiter      *ratelimit.Limiter // nil: no limit
 	logger       *slog.Logger
 }
 
@@ -42,45 +46,52 @@ func NewClient(opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	c := &Client{
+		credential: cfg.credential,
+		baseURL:    cfg.baseURL.String(),
+		host:       cfg.baseURL.Host, defaultHost: cfg.defaultHost,
+		userAgent: strings.TrimSpace(cfg.userAgent + " palette-apikeys-go/" + version.Version),
+		timeout:   cfg.timeout,
+		retries:   cfg.retries,
+		limiter:   cfg.limiter,
+		logger:    cfg.logger,
+	}
+	c.APIKeys = &APIKeysService{client: c}
+	if err := c.connect(cfg); err != nil {
+		return nil, invalidArgument("NewClient", err)
+	}
+	return c, nil
+}
+
+// connect creates the resty client and what lies below it: the caller's middleware, the
+// transport that sets the credential, and the transport that sends requests.
+func (c *Client) connect(cfg *config) error {
 	var hc http.Client
 	if cfg.httpClient != nil {
 		hc = *cfg.httpClient // resty modifies the client that it is given
 	}
-	base, own := hc.Transport, false
+	base := hc.Transport
 	if base == nil {
-		base, own = newTransport(cfg.timeout, cfg.rootCAs, cfg.skipVerify)
+		base, c.ownTransport = transport.Default(cfg.timeout, cfg.rootCAs, cfg.skipVerify)
 	}
-	if hc.Transport, err = newRoundTripper(base, cfg.wrapTransport, cfg.baseURL); err != nil {
-		return nil, invalidArgument("NewClient", err)
+	c.closeIdle = (&http.Client{Transport: base}).CloseIdleConnections
+	hc.Transport = transport.New(base, cfg.wrapTransport, cfg.baseURL)
+	if hc.Transport == nil {
+		return errors.New("the function of WithTransportWrapper returned nil")
 	}
-	// The transport hides redirects; a wrapper can respond with one of its own.
-	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	c := &Client{
-		resty:        newResty(&hc),
-		closeIdle:    (&http.Client{Transport: base}).CloseIdleConnections,
-		ownTransport: own,
-		credential:   cfg.credential,
-		baseURL:      cfg.baseURL.String(),
-		host:         cfg.baseURL.Host,
-		userAgent:    strings.TrimSpace(cfg.userAgent + " palette-apikeys-go/" + version.Version),
-		timeout:      cfg.timeout,
-		backoff:      cfg.backoff,
-		maxRetries:   cfg.maxRetries,
-		limiter:      cfg.limiter,
-		logger:       cfg.logger,
-	}
-	c.APIKeys = &APIKeysService{client: c}
-	return c, nil
+	c.resty = newResty(&hc)
+	return nil
 }
 
-// newResty returns a resty client that builds and executes requests, and does not:
-//   - follow redirects: the transport hides them, because net/http would forward the
-//     API key to another host;
-//   - decode responses (SetDoNotParseResponse): it treats a 201 with an HTML body as success;
-//   - retry (off by default): it retries a POST after any transport error, and sends
+// newResty returns a resty client that builds and executes requests. Features of resty and
+// net/http that are off, and why:
+//   - redirects: net/http would forward the API key to another host;
+//   - decoding (SetDoNotParseResponse): resty treats a 201 with an HTML body as success;
+//   - retries (off by default): resty retries a POST after any transport error, and sends
 //     reader bodies empty the second time;
-//   - log: it writes URLs to standard error.
+//   - logging: resty writes URLs to standard error.
 func newResty(hc *http.Client) *resty.Client {
+	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return resty.NewWithClient(hc).SetLogger(discardLogger{})
 }
 
@@ -103,6 +114,7 @@ func (c *Client) WithAPIKey(key string) (*Client, error) {
 	}
 	derived := *c
 	derived.credential = fixedCredential(headerAPIKey, key)
+	derived.credential.source = "Client.WithAPIKey"
 	derived.APIKeys = &APIKeysService{client: &derived}
 	return &derived, nil
 }
@@ -111,85 +123,139 @@ func (c *Client) WithAPIKey(key string) (*Client, error) {
 // [http.Client.CloseIdleConnections] does.
 func (c *Client) CloseIdleConnections() { c.closeIdle() }
 
-// call executes op: it waits for the rate limiter, makes an attempt, and retries it if
-// that is possible and may help.
+// operation describes one call.
+type operation struct {
+	name, method, path string
+	query              url.Values
+	body               []byte
+	idempotent         bool               // two requests have the same effect as one
+	decode             func([]byte) error // decodes the body of a success; nil: there is none
+
+	// failed returns what err means for this operation, if the server may have processed one
+	// of the attempts or not. nil: err as it is.
+	failed func(err error, maybeProcessed bool) error
+}
+
+// call executes op. Its error is in the words of the user: it names the operation, the host
+// and the number of attempts.
 func (c *Client) call(ctx context.Context, op operation) error {
 	if ctx == nil {
 		return invalidArgument(op.name, errNilContext)
 	}
-	var (
-		last       outcome
-		retries    retryCounter
-		mayBeDone  bool // an earlier attempt may have been processed
-		keyChanged bool // the call was retried with another credential
-	)
-	for attempt := 1; ; attempt++ {
-		if err := c.waitRateLimit(ctx, op); err != nil {
-			return op.interrupted(last, err)
-		}
-		last = c.attempt(ctx, op, attempt)
-		if last.err == nil || mayBeDone && op.doneIfNotFound(last) {
-			return nil
-		}
-		if !keyChanged && errors.Is(last.err, ErrUnauthorized) && c.credentialChanged(ctx, last) {
-			keyChanged = true
-			c.logRetry(ctx, op, last, 0)
-			continue
-		}
-		n, ok := retries.next(c, last)
-		if !ok || !op.shouldRetry(last) || ctx.Err() != nil {
-			return op.failed(last, "")
-		}
-		wait := c.backoff.wait(n, last.retryAfter)
-		if why := c.backoff.tooLong(ctx, wait); why != "" {
-			return op.failed(last, why)
-		}
-		c.logRetry(ctx, op, last, wait)
-		if err := sleep(ctx, wait); err != nil {
-			return op.interrupted(last, err)
-		}
-		mayBeDone = mayBeDone || last.maybeProcessed
-	}
-}
-
-// failed returns the error of a call whose last attempt is o.
-func (op operation) failed(o outcome, note string) error {
-	err := o.err
-	if note != "" {
-		err = withNote(err, note)
-	}
-	if !op.idempotent && o.maybeProcessed {
-		err = withNote(err, op.hint, ErrOutcomeUnknown)
+	var p progress
+	err := c.attemptUntilDone(ctx, op, &p)
+	if err != nil && op.failed != nil {
+		return op.failed(err, p.maybeProcessed)
 	}
 	return err
 }
 
-// interrupted returns the error of a call whose context ended while it waited. last is
-// the last attempt, if there was one.
-func (op operation) interrupted(last outcome, err error) error {
-	if last.err == nil {
-		return &callError{"palette: " + op.name + ": " + err.Error(), []error{err}}
-	}
-	return withNote(last.err, "not retried: "+err.Error(), err)
+// progress is what a call remembers of its attempts.
+type progress struct {
+	attempts       int
+	retries        retryCounter
+	maybeProcessed bool    // the server may have processed one of the attempts
+	last           outcome // of the last attempt
 }
 
-// credentialChanged reports whether the source now returns another credential than the one
-// that was sent.
-func (c *Client) credentialChanged(ctx context.Context, o outcome) bool {
+// attemptUntilDone is the retry loop: it waits for the rate limiter, makes an attempt, and
+// retries it if that is safe and may help.
+func (c *Client) attemptUntilDone(ctx context.Context, op operation, p *progress) error {
+	for {
+		if err := c.waitRateLimit(ctx, op); err != nil {
+			return c.interrupted(op, p, err)
+		}
+		start := time.Now()
+		p.last = c.attempt(ctx, op)
+		p.attempts++
+		p.maybeProcessed = p.maybeProcessed || p.last.maybeProcessed
+		c.adaptRate(ctx, op, start, p.last)
+		c.logAttempt(ctx, op, p, time.Since(start))
+		if p.last.err == nil {
+			return nil
+		}
+		next := c.retries.next(ctx, &p.retries, p.last, op.idempotent, c.fetchNow)
+		if !next.retry {
+			return c.gaveUp(op, p, next.reason)
+		}
+		c.logRetry(ctx, op, next)
+		if err := sleep(ctx, next.wait); err != nil {
+			return c.interrupted(op, p, err)
+		}
+	}
+}
+
+// gaveUp returns the error of a call that makes no other attempt. reason says why, if the
+// error of the last attempt does not.
+func (c *Client) gaveUp(op operation, p *progress, reason string) error {
+	err := c.describe(op, p)
+	if reason != "" {
+		err = withNote(err, "not retried: "+reason)
+	}
+	return err
+}
+
+// interrupted returns the error of a call that could not wait for its next attempt.
+func (c *Client) interrupted(op operation, p *progress, cause error) error {
+	if p.attempts == 0 {
+		return &textError{"palette: " + op.name + ": " + cause.Error(), []error{cause}}
+	}
+	return withNote(c.describe(op, p), "not retried: "+cause.Error(), cause)
+}
+
+// describe adds what the call knows to the error of the last attempt.
+func (c *Client) describe(op operation, p *progress) error {
+	err := p.last.err
+	apiErr, ok := err.(*APIError) //nolint:errorlint // the function of a credential can return one of another client
+	if ok {
+		apiErr.Op, apiErr.Method, apiErr.Host, apiErr.Path, apiErr.Attempts = op.name, op.method, c.host, op.path, p.attempts
+	} else {
+		text := "palette: " + op.name + ": " + err.Error() + suffix(c.host, "", p.attempts) + hint(err)
+		err = &textError{text, []error{err}}
+	}
+	if p.last.unauthorized {
+		err = withNote(err, "the credential is from "+c.credential.source+looksLike(p.last.credential))
+	}
+	if c.defaultHost && (p.last.unauthorized || p.last.unreachable) {
+		err = withNote(err, c.host+" is the default host: set PALETTE_HOST or WithBaseURL if yours is another")
+	}
+	if p.last.ended != nil {
+		err = withNote(err, p.last.ended.Error(), p.last.ended)
+	}
+	return err
+}
+
+// fetchNow returns the credential that the client would send now.
+func (c *Client) fetchNow(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	now, err := c.credential.fetch(ctx)
-	return err == nil && now != o.credential
+	return c.credential.fetch(ctx)
 }
 
-// attempt sends the request of op once and reads the response.
-func (c *Client) attempt(ctx context.Context, op operation, n int) outcome {
-	start := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errAttemptTimeout)
+// attempt sends the request of op once and reads the response. Its outcome says nothing of
+// the call, and the error in it does not contain the credential.
+func (c *Client) attempt(ctx context.Context, op operation) outcome {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, attemptTimeout(c.timeout))
 	defer cancel()
-	ex := &exchange{op: op, attempt: n, timeout: c.timeout, host: c.host, credential: c.credential}
+	value, err := c.credential.fetchFor(ctx, op.path)
+	r := newRedactor(value)
+	if err != nil {
+		return outcome{permanent: true, credential: value, err: transportError(ctx, "", err, r)}
+	}
+	setCredential := func(h http.Header) { h.Set(c.credential.header, value) }
+	sending := transport.NewAttempt(setCredential, !op.idempotent)
+	o := c.execute(sending.Context(ctx), op, sending, r)
+	o.credential = value
+	if _, timeout := errors.AsType[attemptTimeout](context.Cause(ctx)); timeout && c.ownTransport {
+		c.CloseIdleConnections() // other connections may be dead as well
+	}
+	return o
+}
+
+// execute builds and executes the request of op.
+func (c *Client) execute(ctx context.Context, op operation, sending *transport.Attempt, r redactor) outcome {
 	req := c.resty.R().
-		SetContext(context.WithValue(ctx, exchangeKey{}, ex)).
+		SetContext(ctx).
 		SetDoNotParseResponse(true).
 		SetHeader("Accept", "application/json").
 		SetHeader("User-Agent", c.userAgent).
@@ -197,35 +263,69 @@ func (c *Client) attempt(ctx context.Context, op operation, n int) outcome {
 	if op.body != nil {
 		req.SetHeader("Content-Type", "application/json").SetBody(op.body)
 	}
-	var o outcome
-	if err := ex.fetchCredential(ctx); err != nil {
-		o = ex.transportFailure(ctx, err)
-	} else if resp, err := req.Execute(op.method, c.baseURL+op.path); err != nil {
-		o = ex.transportFailure(ctx, err)
-	} else {
-		o = ex.decode(ctx, resp.RawResponse)
+	resp, err := req.Execute(op.method, c.baseURL+op.path)
+	if err != nil {
+		sent, refused := sending.End(), transport.IsRefused(err)
+		return outcome{
+			maybeProcessed: sent && !refused, refused: refused, permanent: transport.IsPermanent(err),
+			unreachable: sending.Phase() == transport.Connecting,
+			err:         transportError(ctx, string(sending.Phase()), err, r),
+		}
 	}
-	if c.ownTransport && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		c.CloseIdleConnections() // other connections may have stopped carrying bytes as well
-	}
-	o.credential = ex.secret.Reveal()
-	c.limiter.observe(o, start, c.backoff.max)
-	c.logAttempt(ctx, ex, o, time.Since(start))
+	defer resp.RawResponse.Body.Close()
+	o := readResponse(ctx, resp.RawResponse, op.decode, r)
+	sent := sending.End() // not if middleware responded
+	o.maybeProcessed = o.maybeProcessed && sent
 	return o
 }
 
-func (c *Client) logAttempt(ctx context.Context, ex *exchange, o outcome, took time.Duration) {
+// waitRateLimit waits until the rate limiter allows one request. If ctx ends first, or
+// would, it returns an error.
+func (c *Client) waitRateLimit(ctx context.Context, op operation) error {
+	if err := contextError(ctx); err != nil || c.limiter == nil {
+		return err
+	}
+	if wait := c.limiter.Estimate(); wait >= longWait && !endsWithin(ctx, wait) {
+		c.logger.LogAttrs(ctx, slog.LevelDebug, "palette: waiting for the rate limiter",
+			slog.String("op", op.name), slog.Duration("wait", wait))
+	}
+	err := c.limiter.Wait(ctx)
+	switch {
+	case errors.Is(err, ratelimit.ErrTooLate):
+		return &textError{err.Error(), []error{ErrRateLimited, context.DeadlineExceeded}}
+	case err != nil:
+		return fmt.Errorf("waiting for the rate limiter: %w", contextError(ctx))
+	}
+	return nil
+}
+
+// longWait is the duration from which a wait for the rate limiter is logged.
+const longWait = time.Second
+
+// adaptRate tells the rate limiter about the response to an attempt that began at start.
+func (c *Client) adaptRate(ctx context.Context, op operation, start time.Time, o outcome) {
+	if c.limiter == nil || o.status == 0 {
+		return
+	}
+	slowedTo := c.limiter.Observe(start, o.overloaded, min(o.retryAfter, c.retries.backoff.max))
+	if slowedTo > 0 {
+		c.logger.LogAttrs(ctx, slog.LevelWarn, "palette: the server is overloaded, slowing down",
+			slog.String("op", op.name), slog.Float64("requestsPerSecond", slowedTo))
+	}
+}
+
+func (c *Client) logAttempt(ctx context.Context, op operation, p *progress, took time.Duration) {
 	if !c.logger.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
+	path := newRedactor(p.last.credential).text(op.path, maxText)
 	c.logger.LogAttrs(ctx, slog.LevelDebug, "palette: request",
-		slog.String("op", ex.op.name), slog.String("method", ex.op.method),
-		slog.String("path", ex.redactor().text(ex.op.path, maxText)),
-		slog.Int("status", o.status), slog.Int("attempt", ex.attempt), slog.Duration("duration", took))
+		slog.String("op", op.name), slog.String("method", op.method), slog.String("path", path),
+		slog.Int("status", p.last.status), slog.Int("attempt", p.attempts), slog.Duration("duration", took))
 }
 
-func (c *Client) logRetry(ctx context.Context, op operation, o outcome, wait time.Duration) {
+func (c *Client) logRetry(ctx context.Context, op operation, next decision) {
 	c.logger.LogAttrs(ctx, slog.LevelWarn, "palette: retrying request",
 		slog.String("op", op.name), slog.String("method", op.method), slog.String("path", op.path),
-		slog.Duration("wait", wait), slog.String("reason", o.reason()))
+		slog.Duration("wait", next.wait), slog.String("reason", next.reason))
 }

@@ -17,20 +17,20 @@ const (
 	headerAuthToken = "Authorization"
 )
 
-// credential is where a credential comes from and the header that carries it.
+// credential is where the value of a credential comes from, and the header that carries it.
 type credential struct {
+	source string // the option or variable that gives it, and the path of a file
 	header string
-	fake   bool                                  // a key of palettetest, which no other server knows
-	fetch  func(context.Context) (string, error) // returns a valid credential or an error
+	fetch  func(context.Context) (string, error) // returns a valid value or an error
 }
 
 func fixedCredential(header, value string) credential {
-	return credential{header, strings.HasPrefix(value, "palettetest+"), func(context.Context) (string, error) { return value, nil }}
+	return credential{header: header, fetch: func(context.Context) (string, error) { return value, nil }}
 }
 
 // funcCredential calls f for each attempt and checks what it returns.
 func funcCredential(header string, f func(context.Context) (string, error), check func(string) error) credential {
-	return credential{header, false, func(ctx context.Context) (string, error) {
+	return credential{header: header, fetch: func(ctx context.Context) (string, error) {
 		value, err := f(ctx)
 		if err == nil {
 			err = check(value)
@@ -42,17 +42,22 @@ func funcCredential(header string, f func(context.Context) (string, error), chec
 	}}
 }
 
-// fetchCredential gets the credential for an attempt.
-func (ex *exchange) fetchCredential(ctx context.Context) error {
-	secret, err := ex.credential.fetch(ctx)
-	if err != nil {
-		return &permanentError{err}
+// fileCredential reads a file for each attempt. The error says whether it can be read now.
+func fileCredential(path string) (credential, error) {
+	file := &keyFile{path: path}
+	_, err := file.read()
+	fetch := func(context.Context) (string, error) { return file.read() }
+	return credential{source: " (" + path + ")", header: headerAPIKey, fetch: fetch}, err
+}
+
+// fetchFor returns the value for an attempt. The path of the request must not contain it,
+// because proxies log paths.
+func (c credential) fetchFor(ctx context.Context, path string) (string, error) {
+	value, err := c.fetch(ctx)
+	if err == nil && len(value) >= minRedacted && strings.Contains(path, value) {
+		err = errors.New("the uid is the client's own credential")
 	}
-	ex.secret = NewSecret(secret)
-	if len(secret) >= minRedacted && strings.Contains(ex.op.path, secret) { // proxies log paths
-		return &permanentError{errors.New("the uid is the client's own credential")}
-	}
-	return contextError(ctx)
+	return value, err
 }
 
 // keyFile is a file that holds an API key.
@@ -66,7 +71,7 @@ type keyFile struct {
 // read returns the key in the file, or the last valid one while the file is missing or
 // empty, as it is for a moment when some programs replace a file.
 func (f *keyFile) read() (string, error) {
-	content, err := os.ReadFile(f.path)
+	content, err := readRegular(f.path)
 	key := strings.TrimSpace(string(content))
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -81,6 +86,33 @@ func (f *keyFile) read() (string, error) {
 	}
 	f.last = key
 	return key, nil
+}
+
+// readRegular reads a regular file. A FIFO would block beyond every deadline.
+func readRegular(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+}
+
+// looksLike says what a credential that the server does not accept seems to be, or nothing. It
+// is no reason to reject a key before, because the alphabet of keys is not known.
+func looksLike(value string) string {
+	if strings.HasPrefix(strings.ToLower(value), "apikey:") {
+		return `, and starts with "ApiKey:"`
+	}
+	if first, last := value[0], value[len(value)-1]; first == last && strings.ContainsRune(`"'`, rune(first)) {
+		return ", and is in quotation marks"
+	}
+	if _, err := os.Stat(value); err == nil {
+		return ", and is the path of a file: use WithAPIKeyFile or PALETTE_API_KEY_FILE"
+	}
+	return ""
 }
 
 // checkAPIKey returns an error if value cannot be an API key.

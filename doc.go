@@ -96,9 +96,10 @@
 // http.DefaultTransport was replaced by another type, it is used as it is.
 //
 // Create is retried only if the server did not process the request. This is certain if the
-// connection, the TLS handshake or the proxy failed before the request body was read, or if
-// an HTTP/2 server refused the stream (REFUSED_STREAM, GOAWAY). After any other lost
-// response, the request may have been processed.
+// connection, the TLS handshake or the proxy failed before the request was sent, or if an
+// HTTP/2 server refused the stream (REFUSED_STREAM, GOAWAY). After any other lost response,
+// the request may have been processed. A transport of your own that calls no hook of
+// [net/http/httptrace] counts as having sent the request.
 //
 // If a connection silently stops carrying bytes, at most one attempt of a call fails:
 // HTTP/2 connections are checked with pings, and after an attempt timeout the client closes

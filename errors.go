@@ -1,14 +1,13 @@
 package palette
 
 import (
-	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -65,7 +64,7 @@ type APIError struct {
 	Message string // the server's; for a body that is not JSON, its media type, and the text of text/plain
 	Ref     string // the server's reference
 
-	Details    json.RawMessage // the server's, decoded and encoded again; its form is not documented
+	Details    json.RawMessage // the server's; its form is not documented
 	Location   string          // the target of a refused redirect, without its query
 	RetryAfter time.Duration   // the wait that the server asks for; 0 if it asks for none
 	Attempts   int             // the number of attempts, at least 1
@@ -74,7 +73,11 @@ type APIError struct {
 // Error returns the operation, the status code, the server's code and message, the host,
 // the reference and the number of attempts.
 func (e *APIError) Error() string {
-	text := fmt.Sprintf("palette: %s: %d", e.Op, e.StatusCode)
+	text := "palette: "
+	if e.Op != "" {
+		text += e.Op + ": "
+	}
+	text += strconv.Itoa(e.StatusCode)
 	name := e.Code
 	if name == "" || name == strconv.Itoa(e.StatusCode) {
 		name = http.StatusText(e.StatusCode)
@@ -115,10 +118,14 @@ func suffix(host, ref string, attempts int) string {
 	if ref != "" {
 		parts = append(parts, "ref "+ref)
 	}
-	if attempts == 1 {
+	switch {
+	case attempts == 1:
 		parts = append(parts, "1 attempt")
-	} else {
+	case attempts > 1:
 		parts = append(parts, strconv.Itoa(attempts)+" attempts")
+	}
+	if len(parts) == 0 {
+		return ""
 	}
 	return " (" + strings.Join(parts, ", ") + ")"
 }
@@ -165,6 +172,8 @@ func (e *APIError) notFoundClass() error {
 	return ErrNotFound
 }
 
+func isRedirect(status int) bool { return status/100 == 3 }
+
 // LogValue implements [slog.LogValuer]. It returns the fields as a group, without
 // Details. An error that wraps e is logged as text.
 func (e *APIError) LogValue() slog.Value {
@@ -183,130 +192,34 @@ func (e *APIError) LogValue() slog.Value {
 	)
 }
 
-// Limits of the server's texts. The first two are in runes, the third in bytes.
-const (
-	maxWord      = 200
-	maxText      = 500
-	maxErrorBody = 1 << 20
-)
-
-// newAPIError reads an error response. If its body cannot be read, the fields that it
-// would fill are empty.
-func (ex *exchange) newAPIError(resp *http.Response) *APIError {
-	r := ex.redactor()
-	location, _ := ex.location.Load().(string)
-	e := &APIError{
-		Op: ex.op.name, Method: ex.op.method, Host: ex.host, Path: ex.op.path,
-		StatusCode: resp.StatusCode,
-		Location:   location,
-		RetryAfter: parseRetryAfter(resp.Header.Get("Retry-After"), time.Now()),
-		Attempts:   ex.attempt,
-	}
-	if isRedirect(e.StatusCode) {
-		return e // the body often repeats the target with its query
-	}
-	body, err := readBody(resp, maxErrorBody)
-	if err != nil {
-		return e // a part of the body could end inside the credential
-	}
-	var fields struct {
-		Code    json.RawMessage `json:"code"`
-		Message json.RawMessage `json:"message"`
-		Details json.RawMessage `json:"details"`
-		Ref     json.RawMessage `json:"ref"`
-	}
-	if json.Unmarshal(body, &fields) != nil {
-		e.Message = ex.describeBody(resp.Header, body)
-		return e
-	}
-	e.Code = r.text(stringOrNumber(fields.Code), maxWord)
-	e.Message = r.text(stringOrNumber(fields.Message), maxText)
-	e.Ref = r.text(stringOrNumber(fields.Ref), maxWord)
-	e.Details = r.json(fields.Details)
-	return e
-}
-
-// withoutQuery returns location without user info, query and fragment, which may hold
-// secrets. It returns "" for an invalid one.
-func withoutQuery(location string) string {
-	u, err := url.Parse(location)
-	if err != nil || u.Opaque != "" {
-		return ""
-	}
-	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
-}
-
-// describeBody describes an error body that is not JSON. It quotes only text/plain.
-func (ex *exchange) describeBody(h http.Header, body []byte) string {
-	if len(body) == 0 {
-		return ""
-	}
-	media := ex.mediaType(h)
-	text := fmt.Sprintf("Content-Type is %q, not JSON", media)
-	if media == "application/json" {
-		text = "the body is not a JSON object"
-	}
-	if media == "text/plain" {
-		text += ": " + ex.redactor().text(string(body), maxWord)
-	}
-	return text
-}
-
-// mediaType returns the media type of a response for an error's text.
-func (ex *exchange) mediaType(h http.Header) string {
-	// Redacted first, because ParseMediaType changes the case of letters.
-	text := ex.redactor().text(h.Get("Content-Type"), maxWord)
-	media, _, _ := mime.ParseMediaType(text)
-	return cmp.Or(media, text)
-}
-
-// stringOrNumber returns the text of a JSON string or number, and "" for other values.
-func stringOrNumber(raw json.RawMessage) string {
-	var text string
-	if json.Unmarshal(raw, &text) == nil {
-		return text
-	}
-	var number json.Number
-	_ = json.Unmarshal(raw, &number)
-	return number.String()
-}
-
-// callError is an error that is not an error response of the server.
-type callError struct {
+// textError is an error with a text of its own that is also each of its causes.
+type textError struct {
 	text   string
 	causes []error
 }
 
-func (e *callError) Error() string   { return e.text }
-func (e *callError) Unwrap() []error { return e.causes }
+func (e *textError) Error() string   { return e.text }
+func (e *textError) Unwrap() []error { return e.causes }
 
 var errNilContext = errors.New("the context is nil")
 
 // invalidArgument returns an error that is [ErrInvalidArgument].
 func invalidArgument(function string, err error) error {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ") // of errors.Join
-	return &callError{"palette: " + function + ": invalid argument: " + text, []error{ErrInvalidArgument, err}}
+	return &textError{"palette: " + function + ": invalid argument: " + text, []error{ErrInvalidArgument, err}}
 }
 
 // unexpected returns the error for a response that is not the documented one. why must
 // not quote the body, which may hold the value of a key, except for the uid of a key.
-func (ex *exchange) unexpected(why string) error {
-	why = ex.redactor().text(why, maxText)
-	text := "palette: " + ex.op.name + ": unexpected response: " + why + suffix(ex.host, "", ex.attempt)
-	return &callError{text, []error{ErrUnexpectedResponse}}
+func unexpected(why string, r redactor) error {
+	return &textError{"unexpected response: " + r.text(why, maxText), []error{ErrUnexpectedResponse}}
 }
 
-// truncated returns the outcome of an attempt whose response body could not be read.
-func (ex *exchange) truncated(ctx context.Context, err error) outcome {
-	err = fmt.Errorf("truncated response: %w", err)
-	return outcome{err: ex.transportError(ctx, "", err, ErrUnexpectedResponse), maybeProcessed: true}
-}
-
-// transportError returns the error for an attempt that failed in the given phase, before
-// the whole response was read. If the text of err contains the credential, err is not wrapped.
-func (ex *exchange) transportError(ctx context.Context, phase string, err error, class ...error) error {
-	if urlErr, ok := errors.AsType[*url.Error](err); ok {
-		err = urlErr.Err // the text of a url.Error repeats the URL
+// transportError returns the error of an attempt that failed in the given phase, before the
+// whole response was read. If the text of err contains the credential, err is not wrapped.
+func transportError(ctx context.Context, phase string, err error, r redactor, class ...error) error {
+	for urlErr, ok := errors.AsType[*url.Error](err); ok; urlErr, ok = errors.AsType[*url.Error](err) {
+		err = urlErr.Err // the text of a url.Error has the URL, and that of a redirect has its query
 	}
 	ctxErr := contextError(ctx)
 	switch {
@@ -316,47 +229,56 @@ func (ex *exchange) transportError(ctx context.Context, phase string, err error,
 	default:
 		err = fmt.Errorf("%w: %w", ctxErr, err)
 	}
-	r := ex.redactor()
-	text := "palette: " + ex.op.name + ": " + phase + r.text(ex.describe(ctx, err), maxText) +
-		suffix(ex.host, "", ex.attempt) + hint(err)
+	if phase != "" {
+		phase += ": "
+	}
+	text := phase + r.text(withDeadline(ctx, err), maxText)
 	switch {
-	case !r.changes(err.Error()):
-		return &callError{text, append(class, err)}
+	case !r.finds(err.Error()):
+		return &textError{text, append(class, err)}
 	case ctxErr != nil:
-		return &callError{text, append(class, ctx.Err())}
+		return &textError{text, append(class, ctx.Err())}
 	}
-	return &callError{text, class}
+	return &textError{text, class}
 }
 
-// phase returns what the attempt was doing when it failed.
-func (ex *exchange) phase() string {
-	switch {
-	case ex.roundTrips.Load() == 0: // the request did not reach the transport
-		return ""
-	case ex.connecting.Load():
-		return "connecting: "
+// withDeadline returns the text of a transport error. If a deadline passed, it says whose.
+func withDeadline(ctx context.Context, err error) string {
+	if timeout, ok := errors.AsType[attemptTimeout](context.Cause(ctx)); ok {
+		return timeout.Error()
 	}
-	return "waiting for the response: "
-}
-
-// describe returns the text of a transport error. If a deadline passed, it says whose.
-func (ex *exchange) describe(ctx context.Context, err error) string {
-	switch {
-	case errors.Is(context.Cause(ctx), errAttemptTimeout):
-		return fmt.Sprintf("the attempt took longer than %v (WithTimeout)", ex.timeout)
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return "the deadline of the context has passed: " + err.Error()
 	}
 	return err.Error()
 }
 
-// hint returns what to do about a transport error, where that is certain.
+// attemptTimeout is the cause of the context of an attempt that took too long.
+type attemptTimeout time.Duration
+
+func (t attemptTimeout) Error() string {
+	return fmt.Sprintf("the attempt took longer than %v (WithTimeout)", time.Duration(t))
+}
+
+func (attemptTimeout) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// hint returns what to do about an error that is not an [APIError], where that is certain.
 func hint(err error) string {
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+	_, unknownCA := errors.AsType[x509.UnknownAuthorityError](err)
+	_, otherName := errors.AsType[x509.HostnameError](err)
+	dns, isDNS := errors.AsType[*net.DNSError](err)
+	op, isOp := errors.AsType[*net.OpError](err)
+	switch {
+	case unknownCA:
 		return "; use WithRootCAs or PALETTE_CA_FILE to trust a private CA"
-	}
-	if errors.Is(err, http.ErrSchemeMismatch) {
+	case otherName:
+		return "; check the host of the base URL"
+	case errors.Is(err, http.ErrSchemeMismatch):
 		return "; check the port of the base URL, or use http"
+	case isOp && op.Op == "proxyconnect":
+		return "; check HTTPS_PROXY"
+	case isDNS && dns.IsNotFound:
+		return "; check the spelling of the host, and DNS"
 	}
 	return ""
 }
@@ -376,5 +298,5 @@ func contextError(ctx context.Context) error {
 // withNote returns err with a note at the end of its text. The result is also the given
 // class, if there is one.
 func withNote(err error, note string, class ...error) error {
-	return &callError{err.Error() + "; " + note, append(class, err)}
+	return &textError{err.Error() + "; " + note, append(class, err)}
 }

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/jarcoal/httpmock"
@@ -27,34 +28,10 @@ import (
 	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 )
 
-// apiErrorOf returns the error of Get if the server responds with r.
-func apiErrorOf(t *testing.T, r httpmock.Responder, opts ...palette.Option) *palette.APIError {
-	t.Helper()
-	apiErr, ok := errors.AsType[*palette.APIError](getKey(t, newTestClient(t, newMock(t, r), opts...)))
-	require.True(t, ok)
-	return apiErr
-}
-
-// respondAs responds with a 502 and a body of the given media type.
-func respondAs(mediaType, body string) httpmock.Responder {
-	return respondWith(502, http.Header{"Content-Type": {mediaType}}, body)
-}
-
-// errorTexts are the server's texts in an APIError.
-type errorTexts struct{ Code, Message, Ref, Details, Location string }
-
-func textsOf(e *palette.APIError) errorTexts {
-	return errorTexts{e.Code, e.Message, e.Ref, string(e.Details), e.Location}
-}
-
-// redirectTo responds with a redirect whose body repeats the target.
-func redirectTo(location string) httpmock.Responder {
-	return respondWith(307, http.Header{"Location": {location}, "Content-Type": {"text/plain"}}, "Redirecting to "+location)
-}
-
 // respondChunked responds with a body whose length is not announced.
 func respondChunked(body ...io.Reader) httpmock.Responder {
-	return func(*http.Request) (*http.Response, error) {
+	return func(req *http.Request) (*http.Response, error) {
+		send(req, written)
 		return &http.Response{StatusCode: 400, ContentLength: -1, Body: io.NopCloser(io.MultiReader(body...))}, nil
 	}
 }
@@ -97,22 +74,41 @@ func TestAPIErrorText(t *testing.T) {
 
 func TestAPIErrorClass(t *testing.T) {
 	t.Parallel()
-	classes := map[int][]error{
-		400: {palette.ErrBadRequest}, 401: {palette.ErrUnauthorized}, 403: {palette.ErrForbidden}, 404: {palette.ErrNotFound},
-		409: {palette.ErrConflict}, 422: {palette.ErrBadRequest}, 429: {palette.ErrRateLimited},
-	}
-	for status := 300; status < 600; status++ {
-		t.Run(strconv.Itoa(status), func(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		class  error // nil: none
+	}{
+		{300, palette.ErrRedirect},
+		{307, palette.ErrRedirect},
+		{399, palette.ErrRedirect},
+		{400, palette.ErrBadRequest},
+		{401, palette.ErrUnauthorized},
+		{402, nil},
+		{403, palette.ErrForbidden},
+		{404, palette.ErrNotFound},
+		{405, nil},
+		{408, nil},
+		{409, palette.ErrConflict},
+		{410, nil},
+		{421, nil},
+		{422, palette.ErrBadRequest},
+		{423, nil},
+		{428, nil},
+		{429, palette.ErrRateLimited},
+		{430, nil},
+		{499, nil},
+		{500, palette.ErrServer},
+		{599, palette.ErrServer},
+	} {
+		t.Run(strconv.Itoa(tt.status), func(t *testing.T) {
 			t.Parallel()
-			want := classes[status]
-			if status < 400 {
-				want = []error{palette.ErrRedirect}
-			} else if status >= 500 {
-				want = []error{palette.ErrServer}
+			var want []error
+			if tt.class != nil {
+				want = []error{tt.class}
 			}
-			constructed := &palette.APIError{StatusCode: status, Code: "SomeCode"}
+			constructed := &palette.APIError{StatusCode: tt.status, Code: "SomeCode"}
 
-			received := apiErrorOf(t, respondError(status, "SomeCode", "some words"))
+			received := apiErrorOf(t, respondError(tt.status, "SomeCode", "some words"))
 
 			assert.Equal(t, want, classesOf(fmt.Errorf("wrapped: %w", constructed)))
 			assert.Equal(t, want, classesOf(received))
@@ -121,7 +117,127 @@ func TestAPIErrorClass(t *testing.T) {
 	}
 }
 
-func TestNotFoundNeedsACodeOfPalette(t *testing.T) {
+// TestErrOutcomeUnknown has the failures of Create, and whether the key may exist.
+func TestErrOutcomeUnknown(t *testing.T) {
+	t.Parallel()
+	html := http.Header{"Content-Type": {"text/html"}}
+	refused := errors.New("http2: Transport: cannot retry err [stream error: stream ID 3; REFUSED_STREAM; received from peer] " +
+		"after Request.Body was written; define Request.GetBody to avoid this error")
+	withoutTrace := func(req *http.Request) (*http.Response, error) {
+		_, _ = io.Copy(io.Discard, req.Body)
+		return nil, errConnReset
+	}
+	for _, tt := range []struct {
+		name     string
+		response httpmock.Responder
+		unknown  bool
+	}{
+		{"connection refused", failing(connecting, errConnRefused), false},
+		{"invalid certificate", failing(connecting, errCertificate), false},
+		{"timeout while connecting", hanging(connecting), false},
+		{"reset before the request", failing(connected, errConnReset), false},
+		{"timeout before the request", hanging(connected), false},
+		{"refused HTTP2 stream", failing(written, refused), false},
+		{"lost response", failing(written, errConnReset), true},
+		{"timeout", hanging(written), true},
+		{"lost response of a transport without a trace", withoutTrace, true},
+
+		{"status 101", busy(101), true},
+		{"status 200", respond(200, testKeyJSON), true},
+		{"status 202", busy(202), true},
+		{"status 204", respond(204, ""), true},
+		{"status 299", busy(299), true},
+		{"status 300", busy(300), false},
+		{"status 307", busy(307), false},
+		{"status 399", busy(399), false},
+		{"status 400", busy(400), false},
+		{"status 401", busy(401), false},
+		{"status 403", busy(403), false},
+		{"status 404", busy(404), false},
+		{"status 409", busy(409), false},
+		{"status 422", busy(422), false},
+		{"status 429", busy(429), false},
+		{"status 499", busy(499), false},
+		{"status 500", busy(500), true},
+		{"status 501", busy(501), true},
+		{"status 502", busy(502), true},
+		{"status 503", busy(503), true},
+		{"status 504", busy(504), true},
+		{"status 599", busy(599), true},
+		{"status 600", busy(600), true},
+
+		{"HTML", respondWith(201, html, "<html>"), true},
+		{"no JSON", respond(201, "<html>"), true},
+		{"no apiKey", respond(201, `{"uid":"u"}`), true},
+		{"no uid", respond(201, `{"apiKey":"k"}`), true},
+		{"truncated body", respondStreamed(201, -1, io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF))), true},
+		{"body larger than the limit", respondStreamed(201, 1<<40, http.NoBody), true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				created, err := createKey(t, newTestClient(t, roundTripFunc(tt.response)))
+
+				assert.Nil(t, created)
+				requireOutcomeUnknown(t, err, tt.unknown)
+				const hint = "; a key with this name may exist: use FindByName before creating another"
+				assert.Equal(t, tt.unknown, strings.HasSuffix(err.Error(), hint), err)
+			})
+		})
+	}
+}
+
+func TestErrOutcomeUnknownNeedsARequest(t *testing.T) {
+	t.Parallel()
+	for name, create := range map[string]func(t *testing.T) error{
+		"invalid argument": func(t *testing.T) error {
+			_, err := newTestClient(t, newMock(t)).APIKeys.Create(t.Context(), palette.CreateAPIKeyRequest{})
+			return err
+		},
+		"canceled context": func(t *testing.T) error {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			_, err := newTestClient(t, newMock(t)).APIKeys.Create(ctx, palette.CreateAPIKeyRequest{
+				Metadata: palette.ObjectMetaInput{Name: "ci"},
+			})
+			return err
+		},
+		"credential": func(t *testing.T) error {
+			_, err := createKey(t, newFuncClient(t, newMock(t), returns("")))
+			return err
+		},
+		"wrapper that fails": func(t *testing.T) error {
+			_, err := createKey(t, newTestClient(t, newMock(t), withWrapper(
+				func(_ http.RoundTripper, req *http.Request) (*http.Response, error) {
+					readBody(t, req)
+					return nil, errors.New("no ticket")
+				})))
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			requireOutcomeUnknown(t, create(t), false)
+		})
+	}
+}
+
+func TestErrOutcomeUnknownIsOnlyOfCreate(t *testing.T) {
+	t.Parallel()
+	for _, op := range operations() {
+		t.Run(op.name, func(t *testing.T) {
+			t.Parallel()
+			client := newTestClient(t, roundTripFunc(failing(written, errConnReset)))
+
+			_, err := op.call(t.Context(), client.APIKeys)
+
+			requireOutcomeUnknown(t, err, op.name == "Create")
+		})
+	}
+}
+
+func TestErrNotFoundNeedsACodeOfPalette(t *testing.T) {
 	t.Parallel()
 	ingress := http.Header{"Content-Type": {"text/plain; charset=utf-8"}}
 	for name, tt := range map[string]struct {
@@ -159,7 +275,7 @@ func TestAPIErrorFields(t *testing.T) {
 	}{
 		"all": {respond(400, fixture(t, "error_not_found.json")), errorTexts{
 			"ResourceNotFound", "The API key '66e844c44bab2337f20c7471' was not found", "4f1c2d3e-ref",
-			`{"kind":"apiKey","tries":[1,2.50]}`, "",
+			`{"kind":"apiKey","tries":[1, 2.50]}`, "",
 		}},
 		"number as code": {respond(400, fixture(t, "error_number.json")), errorTexts{
 			Code: "608", Message: "limit in query should be less than or equal to 50",
@@ -239,16 +355,11 @@ func TestAPIErrorIsLoggedAsAGroupWithoutDetails(t *testing.T) {
 		`"retryAfter":2000000000,"attempts":3}}`)
 }
 
-// transportErr is an error of a transport.
-type transportErr struct{ text string }
-
-func (e *transportErr) Error() string { return e.text }
-
 func TestTransportErrorIsWrapped(t *testing.T) {
 	t.Parallel()
 	cause := &transportErr{"cable unplugged"}
 
-	err := getKey(t, newTestClient(t, newMock(t, failWith(fmt.Errorf("dial: %w", cause)))))
+	err := getKey(t, newTestClient(t, newMock(t, failing(written, fmt.Errorf("dial: %w", cause)))))
 
 	require.EqualError(t, err, "palette: apiKeys.get: waiting for the response: dial: cable unplugged (host palette.test, 1 attempt)")
 	found, _ := errors.AsType[*transportErr](err)
@@ -281,7 +392,7 @@ func proxyClient(t *testing.T, status int) (*palette.Client, *httptest.Server) {
 	return client, proxy
 }
 
-func TestMessagesSayWhereAndWhatToDo(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
+func TestErrorMessages(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
 	html := http.Header{"Content-Type": {"text/html; charset=utf-8"}}
 	jsonType := http.Header{"Content-Type": {"application/json"}}
 	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() }))
@@ -308,7 +419,7 @@ func TestMessagesSayWhereAndWhatToDo(t *testing.T) { //nolint:paralleltest // re
 			return testHost, getKey(t, respondingClient(t, 403, jsonType, `{"code":"OperationForbidden","message":"no permission"}`))
 		}, "palette: apiKeys.get: 403 OperationForbidden: no permission (host HOST, 1 attempt)"},
 		{"lost response to a create", func(t *testing.T) (string, error) {
-			_, err := createKey(t, newTestClient(t, newMock(t, failWith(io.ErrUnexpectedEOF))))
+			_, err := createKey(t, newTestClient(t, newMock(t, failing(written, io.ErrUnexpectedEOF))))
 			return testHost, err
 		}, "palette: apiKeys.create: waiting for the response: unexpected EOF (host HOST, 1 attempt); a key with this name may exist: use FindByName before creating another"},
 		{"connection refused", func(t *testing.T) (string, error) {
@@ -391,10 +502,6 @@ func TestMessagesSayWhereAndWhatToDo(t *testing.T) { //nolint:paralleltest // re
 			_, err := palette.NewClient(palette.WithAPIKey(jwt))
 			return testHost, err
 		}, "palette: NewClient: invalid argument: WithAPIKey is invalid: the API key is a JWT: use WithAuthToken, WithAuthTokenFunc or PALETTE_AUTH_TOKEN"},
-		{"key of palettetest for another host", func(*testing.T) (string, error) {
-			_, err := palette.NewClient(palette.WithAPIKey("palettetest+4711"), palette.WithBaseURL(testHost))
-			return testHost, err
-		}, "palette: NewClient: invalid argument: credential: it is a key of palettetest, which HOST does not know: use the URL of the palettetest server"},
 		{"newline of a file", func(*testing.T) (string, error) {
 			_, err := palette.NewClient(palette.WithAPIKey("key\n"))
 			return testHost, err

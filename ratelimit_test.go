@@ -60,17 +60,7 @@ func unavailable() *http.Response {
 	return newResponse(503, http.Header{"Content-Type": {"application/json"}}, `{"code":"ServiceUnavailable"}`)
 }
 
-// newDefaultClient returns a client with default options.
-func newDefaultClient(t *testing.T, rt http.RoundTripper, opts ...palette.Option) *palette.Client {
-	t.Helper()
-	client, err := palette.NewClient(append([]palette.Option{
-		palette.WithAPIKey(testKey), palette.WithBaseURL(testBaseURL), palette.WithHTTPClient(&http.Client{Transport: rt}),
-	}, opts...)...)
-	require.NoError(t, err)
-	return client
-}
-
-func TestMaximumNumberOfRetriesCoversRateLimits(t *testing.T) {
+func TestLargestNumberOfRetriesDoesNotOverflow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMock(t, busy(429), respond(200, testKeyJSON))
@@ -372,7 +362,7 @@ func TestWaitingCallsFollowTheRate(t *testing.T) {
 	})
 }
 
-func TestCallWhoseTurnComesAfterItsDeadlineFailsAtOnce(t *testing.T) {
+func TestErrRateLimitedIfTheTurnComesAfterTheDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMock(t, respond(200, testKeyJSON), respond(200, testKeyJSON))
@@ -444,7 +434,7 @@ func TestRateLimiterFillsDuringAPause(t *testing.T) {
 	})
 }
 
-func TestCallBehindAWaitingCallHasTimeForBoth(t *testing.T) {
+func TestCallBehindAWaitingCallIsNotRefusedTooEarly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMock(t, respond(200, testKeyJSON), respond(200, testKeyJSON), respond(200, testKeyJSON))

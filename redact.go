@@ -1,50 +1,53 @@
 package palette
 
 import (
-	"bytes"
-	"encoding/json"
+	"encoding/hex"
 	"html"
-	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
 )
 
+// redacted replaces a credential in a text.
+const redacted = "[REDACTED]"
+
 // minRedacted is the minimum length of a credential that is redacted. A shorter one
 // would make ordinary text unreadable.
 const minRedacted = 8
 
+// Limits of texts, in runes.
+const (
+	maxWord = 200
+	maxText = 500
+)
+
 // redactor removes a credential from texts of the server or of a transport, which may
 // repeat it. It protects against accidents: both have the credential anyway.
-type redactor struct{ replacer *strings.Replacer }
+type redactor struct{ value string } // "": nothing is redacted
 
-// newRedactor returns a redactor that replaces credential, verbatim and as JSON, Go, URLs
-// and HTML encode it, by [REDACTED].
-func newRedactor(credential string) redactor {
-	if len(credential) < minRedacted {
-		return redactor{strings.NewReplacer()}
+func newRedactor(value string) redactor {
+	if len(value) < minRedacted {
+		return redactor{}
 	}
-	quoted, _ := json.Marshal(credential) // a string cannot fail
-	inJSON := strings.Trim(string(quoted), `"`)
-	var pairs []string
-	for _, form := range []string{
-		credential, inJSON, strings.ReplaceAll(inJSON, "/", `\/`),
-		strings.Trim(strconv.Quote(credential), `"`),
-		url.QueryEscape(credential), url.PathEscape(credential), html.EscapeString(credential),
-	} {
-		pairs = append(pairs, form, redacted)
-	}
-	return redactor{strings.NewReplacer(pairs...)}
+	return redactor{value}
 }
 
-// text returns s without the credential, on one line, and shortened to limit runes.
+// text returns s without the credential, on one line, and shortened to limit runes. A text
+// that contains the credential in a URL's, JSON's or HTML's encoding is redacted as a whole.
 func (r redactor) text(s string, limit int) string {
+	if r.value != "" {
+		s = strings.ReplaceAll(s, r.value, redacted)
+	}
+	if r.finds(s) {
+		s = redacted
+	}
 	printable := strings.Map(func(c rune) rune {
 		if !unicode.IsPrint(c) {
 			return ' '
 		}
 		return c
-	}, r.replacer.Replace(s))
+	}, s)
 	runes := []rune(strings.Join(strings.Fields(printable), " "))
 	if len(runes) > limit {
 		return string(runes[:limit]) + "…"
@@ -52,22 +55,39 @@ func (r redactor) text(s string, limit int) string {
 	return string(runes)
 }
 
-// json returns raw without the credential, as valid JSON. It encodes raw again, because
-// JSON has many encodings of a text.
-func (r redactor) json(raw json.RawMessage) json.RawMessage {
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.UseNumber()
-	var value any
-	if decoder.Decode(&value) != nil {
-		return nil // there is none; an empty json.RawMessage cannot be marshaled
+// finds reports whether s contains the credential, verbatim or encoded.
+func (r redactor) finds(s string) bool {
+	if r.value == "" {
+		return false
 	}
-	encoded, _ := json.Marshal(value) // what was decoded can be encoded
-	clean := json.RawMessage(r.replacer.Replace(string(encoded)))
-	if !json.Valid(clean) { // the credential was not inside a string
-		return json.RawMessage(`"` + redacted + `"`)
+	forms := []string{s, decodeURL(s), decodeJSON(s), html.UnescapeString(s)}
+	forms = append(forms, html.UnescapeString(decodeJSON(decodeURL(s))))
+	for _, form := range forms {
+		if strings.Contains(form, r.value) {
+			return true
+		}
 	}
-	return clean
+	return false
 }
 
-// changes reports whether s contains the credential.
-func (r redactor) changes(s string) bool { return r.replacer.Replace(s) != s }
+var (
+	urlEscape  = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
+	jsonEscape = regexp.MustCompile(`\\(u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)`) // \U is Go's
+)
+
+func decodeURL(s string) string {
+	return urlEscape.ReplaceAllStringFunc(s, func(escape string) string {
+		decoded, _ := hex.DecodeString(escape[1:]) // two digits
+		return string(decoded)
+	})
+}
+
+func decodeJSON(s string) string {
+	return jsonEscape.ReplaceAllStringFunc(s, func(escape string) string {
+		decoded, _, _, err := strconv.UnquoteChar(escape, 0)
+		if err != nil { // such as \/ and \"
+			return escape[1:]
+		}
+		return string(decoded)
+	})
+}

@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"html"
-	"log/slog"
 	"net/http"
 	"net/url"
-	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -47,7 +44,7 @@ func quoted(s string) string {
 	return string(text)
 }
 
-func TestTextsOfTheServerAreRedacted(t *testing.T) {
+func TestRedactionOfServerTexts(t *testing.T) {
 	t.Parallel()
 	const asText = `Content-Type is "text/plain", not JSON: `
 	word, text := strings.Repeat("x", 195), strings.Repeat("x", 495)
@@ -57,21 +54,14 @@ func TestTextsOfTheServerAreRedacted(t *testing.T) {
 		want     errorTexts
 	}
 	rows := map[string]row{
-		"number":        {"1234567890", respond(400, `{"details":{"a":1234567890}}`), errorTexts{Details: `"[REDACTED]"`}},
-		"across syntax": {`"a":"b","c"`, respond(400, `{"details":{"a":"b","c":1}}`), errorTexts{Details: `"[REDACTED]"`}},
-		"unchanged":     {testKey, respond(400, `{"details":{"a":"\u003c"}}`), errorTexts{Details: `{"a":"\u003c"}`}},
-		"escapes in details": {
-			plainKey, respond(400, `{"details":"\u00301`+plainKey[2:]+`"}`), errorTexts{Details: `"[REDACTED]"`},
-		},
-		"URL in details": {
-			testKey, respond(400, `{"details":"/?`+url.QueryEscape(testKey)+`"}`), errorTexts{Details: `"/?[REDACTED]"`},
-		},
-		"details": {
-			echoKey, respond(400, `{"details":{`+quoted("a "+echoKey)+`:`+strings.ReplaceAll(quoted(echoKey), "/", `\/`)+`}}`),
-			errorTexts{Details: `{"a [REDACTED]":"[REDACTED]"}`},
-		},
-		"location":   {plainKey, redirectTo("/a/" + plainKey + "/b"), errorTexts{Location: "/a/[REDACTED]/b"}},
-		"media type": {plainKey, respondAs("text/"+plainKey, "<p>"), errorTexts{Message: `Content-Type is "text/[REDACTED]", not JSON`}},
+		"details":                  {testKey, respond(400, `{"details":{"a":"b `+testKey+`"}}`), errorTexts{}},
+		"number in details":        {"1234567890", respond(400, `{"details":{"a":1234567890}}`), errorTexts{}},
+		"across syntax in details": {`"a":"b","c"`, respond(400, `{"details":{"a":"b","c":1}}`), errorTexts{}},
+		"escapes in details":       {plainKey, respond(400, `{"details":"\u00301`+plainKey[2:]+`"}`), errorTexts{}},
+		"URL in details":           {testKey, respond(400, `{"details":"/?`+url.QueryEscape(testKey)+`"}`), errorTexts{}},
+		"other details":            {testKey, respond(400, `{"details":{"a":"\u003c"}}`), errorTexts{Details: `{"a":"\u003c"}`}},
+		"location":                 {plainKey, redirectTo("/a/" + plainKey + "/b"), errorTexts{Location: "/a/[REDACTED]/b"}},
+		"media type":               {plainKey, respondAs("text/"+plainKey, "<p>"), errorTexts{Message: `Content-Type is "text/[REDACTED]", not JSON`}},
 		"shortened": {
 			testKey, respond(400, `{"code":"`+word+testKey+`","message":"`+text+testKey+`","ref":"`+word+testKey+`"}`),
 			errorTexts{Code: word + "[REDA…", Message: text + "[REDA…", Ref: word + "[REDA…"},
@@ -84,8 +74,12 @@ func TestTextsOfTheServerAreRedacted(t *testing.T) {
 	for name, form := range echoForms(echoKey) {
 		inJSON := quoted("a " + form + " b")
 		response := respond(400, `{"code":`+inJSON+`,"message":`+inJSON+`,"ref":`+inJSON+`}`)
-		rows[name] = row{echoKey, response, errorTexts{Code: "a [REDACTED] b", Message: "a [REDACTED] b", Ref: "a [REDACTED] b"}}
-		rows[name+" in text"] = row{echoKey, respondAs("text/plain", "a "+form), errorTexts{Message: asText + "a [REDACTED]"}}
+		want := "[REDACTED]"
+		if name == "verbatim" {
+			want = "a [REDACTED] b"
+		}
+		rows[name] = row{echoKey, response, errorTexts{Code: want, Message: want, Ref: want}}
+		rows[name+" in text"] = row{echoKey, respondAs("text/plain", "a "+form+" b"), errorTexts{Message: asText + want}}
 	}
 	for name, tt := range rows {
 		t.Run(name, func(t *testing.T) {
@@ -96,24 +90,29 @@ func TestTextsOfTheServerAreRedacted(t *testing.T) {
 	}
 }
 
-func TestRedactedTransportErrorIsNotWrapped(t *testing.T) {
+func TestRedactionOfTransportErrors(t *testing.T) {
 	t.Parallel()
 	for name, form := range echoForms(echoKey) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cause := &transportErr{"cannot send " + form}
 			ctx, cancel := context.WithCancel(t.Context())
-			client := newTestClient(t, newMock(t, failWith(cause), func(*http.Request) (*http.Response, error) {
+			client := newTestClient(t, roundTripFunc(failing(written, cause)), palette.WithAPIKey(echoKey))
+			canceling := newTestClient(t, roundTripFunc(func(req *http.Request) (*http.Response, error) {
 				cancel()
-				return nil, cause
+				return failing(written, cause)(req)
 			}), palette.WithAPIKey(echoKey))
 
 			_, err := client.APIKeys.Get(ctx, testUID)
-			_, canceledErr := client.APIKeys.Get(ctx, testUID)
+			_, canceledErr := canceling.APIKeys.Get(ctx, testUID)
 
-			const phase, text = "palette: apiKeys.get: waiting for the response: ", "cannot send [REDACTED] (host palette.test, 1 attempt)"
+			const phase, end = "palette: apiKeys.get: waiting for the response: ", "[REDACTED] (host palette.test, 1 attempt)"
+			text, canceledText := end, end
+			if name == "verbatim" {
+				text, canceledText = "cannot send "+end, "context canceled: cannot send "+end
+			}
 			require.EqualError(t, err, phase+text)
-			require.EqualError(t, canceledErr, phase+"context canceled: "+text)
+			require.EqualError(t, canceledErr, phase+canceledText)
 			require.ErrorIs(t, canceledErr, context.Canceled)
 			for _, err := range []error{err, canceledErr} {
 				require.NotErrorIs(t, err, cause)
@@ -127,8 +126,8 @@ func TestCredentialIsInNoErrorLogOrKeptRequest(t *testing.T) {
 	t.Parallel()
 	body := strings.ReplaceAll(`{"code":"Code","message":"KEY","details":["KEY"],"items":[{"metadata":{"uid":"KEY"},"spec":7}]}`, "KEY", plainKey)
 	header := http.Header{"Content-Type": {"application/json"}, "Location": {"/" + plainKey}, "Retry-After": {plainKey}}
-	for _, op := range operations() {
-		for _, status := range []int{200, 201, 202, 302, 400, 401, 404, 429, 500, 503} {
+	for _, op := range methods("List", "Create") {
+		for _, status := range []int{op.success, 202, 302, 400, 404, 503} {
 			t.Run(op.name+" "+strconv.Itoa(status), func(t *testing.T) {
 				t.Parallel()
 				var log bytes.Buffer
@@ -163,26 +162,17 @@ func TestCredentialIsInNoErrorLogOrKeptRequest(t *testing.T) {
 	}
 }
 
-func debugLogger(log *bytes.Buffer) *slog.Logger {
-	return slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
 func TestUIDThatIsTheCredentialIsNotSent(t *testing.T) {
 	t.Parallel()
-	for _, op := range keyOperations(plainKey) {
-		t.Run(op.name, func(t *testing.T) {
-			t.Parallel()
-			var log bytes.Buffer
-			client := newTestClient(t, newMock(t), append(withFastRetries(3), palette.WithAPIKey(plainKey),
-				palette.WithLogger(debugLogger(&log)))...)
+	var log bytes.Buffer
+	client := newTestClient(t, newMock(t), append(withFastRetries(3), palette.WithAPIKey(plainKey),
+		palette.WithLogger(debugLogger(&log)))...)
 
-			_, err := op.call(t.Context(), client.APIKeys)
+	err := client.APIKeys.Delete(t.Context(), plainKey)
 
-			require.EqualError(t, err, "palette: "+op.op+": the uid is the client's own credential (host palette.test, 1 attempt)")
-			assert.Equal(t, 1, strings.Count(log.String(), "\n"))
-			assert.NotContains(t, log.String(), plainKey)
-		})
-	}
+	require.EqualError(t, err, "palette: apiKeys.delete: the uid is the client's own credential (host palette.test, 1 attempt)")
+	assert.Equal(t, 1, strings.Count(log.String(), "\n"))
+	assert.NotContains(t, log.String(), plainKey)
 }
 
 func TestClientDoesNotShowItsCredential(t *testing.T) {
@@ -238,69 +228,12 @@ func FuzzRedact(f *testing.F) {
 
 			apiErr := apiErrorOf(t, respond(400, `{"code":`+text+`,"message":`+text+`,"details":[`+details+`]}`), palette.WithAPIKey(key))
 
-			for _, text := range []string{apiErr.Code, apiErr.Message, string(apiErr.Details)} {
+			require.Contains(t, apiErr.Message, "[REDACTED]", name)
+			for _, text := range []string{apiErr.Code, apiErr.Message} {
 				require.NotContains(t, text, key, name)
 				require.NotContains(t, text, form, name)
 			}
-			require.True(t, json.Valid(apiErr.Details), "%s", apiErr.Details)
+			require.Empty(t, apiErr.Details)
 		}
 	})
-}
-
-// printed returns v as programs print it, and for an error also the errors that it wraps.
-func printed(v any) string {
-	var b strings.Builder
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
-		fmt.Fprintf(&b, verb+"\n", v)
-	}
-	slog.New(slog.NewTextHandler(&b, nil)).Info("", "value", v)
-	slog.New(slog.NewJSONHandler(&b, nil)).Info("", "value", v)
-	switch wrapper := v.(type) {
-	case interface{ Unwrap() error }:
-		b.WriteString(printed(wrapper.Unwrap()))
-	case interface{ Unwrap() []error }:
-		for _, err := range wrapper.Unwrap() {
-			b.WriteString(printed(err))
-		}
-	}
-	return b.String()
-}
-
-// requireUnreachable requires that no string or byte slice that can be reached from v by
-// reflection, also through pointers and unexported fields, contains value.
-func requireUnreachable(t *testing.T, value string, v any) {
-	t.Helper()
-	seen := map[any]bool{}
-	var walk func(path string, v reflect.Value)
-	walk = func(path string, v reflect.Value) {
-		switch v.Kind() {
-		case reflect.String:
-			assert.NotContains(t, v.String(), value, path)
-		case reflect.Interface:
-			walk(path, v.Elem())
-		case reflect.Pointer:
-			if key := [2]any{v.Pointer(), v.Type()}; !seen[key] {
-				seen[key] = true
-				walk(path, v.Elem())
-			}
-		case reflect.Struct:
-			for i := range v.NumField() {
-				walk(path+"."+v.Type().Field(i).Name, v.Field(i))
-			}
-		case reflect.Map:
-			for _, key := range v.MapKeys() {
-				walk(path+"[key]", key)
-				walk(path+"[]", v.MapIndex(key))
-			}
-		case reflect.Slice, reflect.Array:
-			if v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8 {
-				assert.NotContains(t, string(v.Bytes()), value, path)
-				return
-			}
-			for i := range v.Len() {
-				walk(path+"[]", v.Index(i))
-			}
-		}
-	}
-	walk(fmt.Sprintf("%T", v), reflect.ValueOf(v))
 }

@@ -1,14 +1,176 @@
 package palette
 
 import (
+	"bytes"
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
 	"regexp"
+	"strings"
 	"time"
 )
 
-// The response bodies as Palette sends them, and how each is decoded.
+// Limits of bodies, in bytes.
+const (
+	maxBody      = 64 << 20 // of a success
+	maxErrorBody = 1 << 20
+)
+
+// maxPages is the maximum number of pages of a list.
+const maxPages = 10_000
+
+// readResponse reads the response of an attempt. decode decodes the body of a success. If it
+// is nil, success is exactly 204, because a sign-in page responds with 200. Otherwise it is
+// any 2xx with the documented body, which may be the only copy of a key.
+func readResponse(ctx context.Context, resp *http.Response, decode func([]byte) error, r redactor) outcome {
+	status := resp.StatusCode
+	o := outcome{status: status, maybeProcessed: status < 300 || status >= 500 || status == http.StatusRequestTimeout}
+	switch {
+	case status >= 300 && status <= 599:
+		apiErr := newAPIError(resp, r)
+		o.err, o.ended, o.retryAfter = apiErr, contextError(ctx), apiErr.RetryAfter
+		o.unauthorized = errors.Is(apiErr, ErrUnauthorized)
+		// nginx, which limits the rate in front of Palette, responds with 503.
+		o.overloaded = status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable && apiErr.Code == ""
+		return o
+	case decode == nil && status == http.StatusNoContent:
+		return o
+	case decode == nil:
+		o.err = unexpected(fmt.Sprintf("status %d, not 204", status), r)
+		return o
+	case status/100 != 2:
+		o.err = unexpected(fmt.Sprintf("status %d, not 2xx", status), r)
+		return o
+	case !isJSON(resp.Header):
+		o.err = unexpected(fmt.Sprintf("status %d with Content-Type %q, not JSON: something other than Palette responded, "+
+			"such as a proxy or a sign-in page before it", status, mediaType(resp.Header, r)), r)
+		return o
+	}
+	body, err := readBody(resp, maxBody)
+	if err != nil && !errors.Is(err, errBodyTooLarge) {
+		err = fmt.Errorf("truncated response: %w", err)
+		return outcome{maybeProcessed: true, err: transportError(ctx, "", err, r, ErrUnexpectedResponse)}
+	}
+	if err == nil {
+		err = decode(body)
+	}
+	if err != nil {
+		o.err = unexpected(err.Error(), r)
+	}
+	return o
+}
+
+func isJSON(h http.Header) bool {
+	media, _, _ := mime.ParseMediaType(h.Get("Content-Type")) // invalid parameters do not matter
+	return media == "application/json" || strings.HasSuffix(media, "+json")
+}
+
+var errBodyTooLarge = errors.New("the body is larger than the limit")
+
+// readBody reads a body of at most limit bytes. A larger one is errBodyTooLarge.
+func readBody(resp *http.Response, limit int64) ([]byte, error) {
+	if resp.ContentLength > limit {
+		return nil, errBodyTooLarge
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	if err == nil && int64(len(body)) > limit {
+		err = errBodyTooLarge
+	}
+	return body, err
+}
+
+// newAPIError reads an error response. If its body cannot be read, the fields that it
+// would fill are empty.
+//
+// The call adds what it knows: Op, Method, Host, Path and Attempts.
+func newAPIError(resp *http.Response, r redactor) *APIError {
+	e := &APIError{
+		StatusCode: resp.StatusCode,
+		RetryAfter: parseRetryAfter(resp.Header.Get("Retry-After"), time.Now()),
+	}
+	if isRedirect(e.StatusCode) {
+		e.Location = r.text(withoutQuery(resp.Header.Get("Location")), maxText)
+		return e // the body often repeats the target with its query
+	}
+	body, err := readBody(resp, maxErrorBody)
+	if err != nil {
+		return e // a part of the body could end inside the credential
+	}
+	var fields struct {
+		Code    json.RawMessage `json:"code"`
+		Message json.RawMessage `json:"message"`
+		Details json.RawMessage `json:"details"`
+		Ref     json.RawMessage `json:"ref"`
+	}
+	if json.Unmarshal(body, &fields) != nil {
+		e.Message = describeBody(resp.Header, body, r)
+		return e
+	}
+	e.Code = r.text(stringOrNumber(fields.Code), maxWord)
+	e.Message = r.text(stringOrNumber(fields.Message), maxText)
+	e.Ref = r.text(stringOrNumber(fields.Ref), maxWord)
+	e.Details = fields.Details
+	if r.finds(string(fields.Details)) {
+		e.Details = nil
+	}
+	return e
+}
+
+// withoutQuery returns location without user info, query and fragment, which may hold
+// secrets. It returns "" for an invalid one.
+func withoutQuery(location string) string {
+	u, err := url.Parse(location)
+	if err != nil || u.Opaque != "" {
+		return ""
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
+}
+
+// describeBody describes an error body that is not JSON. It quotes only text/plain.
+func describeBody(h http.Header, body []byte, r redactor) string {
+	if len(body) == 0 {
+		return ""
+	}
+	if bytes.Contains(body, []byte("HTTP request to an HTTPS server")) || bytes.Contains(body, []byte("HTTP request was sent to HTTPS port")) {
+		return "the port speaks https, not http" // Go's words, and those of nginx
+	}
+	media := mediaType(h, r)
+	text := fmt.Sprintf("Content-Type is %q, not JSON", media)
+	if media == "application/json" {
+		text = "the body is not a JSON object"
+	}
+	if media == "text/plain" {
+		text += ": " + r.text(string(body), maxWord)
+	}
+	return text
+}
+
+// mediaType returns the media type of a response for an error's text.
+func mediaType(h http.Header, r redactor) string {
+	// Redacted first, because ParseMediaType changes the case of letters.
+	text := r.text(h.Get("Content-Type"), maxWord)
+	media, _, _ := mime.ParseMediaType(text)
+	return cmp.Or(media, text)
+}
+
+// stringOrNumber returns the text of a JSON string or number, and "" for other values.
+func stringOrNumber(raw json.RawMessage) string {
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return text
+	}
+	var number json.Number
+	_ = json.Unmarshal(raw, &number)
+	return number.String()
+}
+
+// The bodies of successes as Palette sends them, and how each is decoded.
 
 type createResponse struct {
 	APIKey string `json:"apiKey"`
@@ -26,11 +188,14 @@ func (r *createResponse) decode(body []byte) error {
 	return nil
 }
 
-type keyResponse struct{ key APIKey }
+type keyResponse struct {
+	uid string // of the key that was asked for
+	key APIKey
+}
 
 func (r *keyResponse) decode(body []byte) (err error) {
-	if r.key, err = decodeKey(body); err == nil && r.key.Metadata.UID == "" {
-		err = errors.New("no metadata.uid")
+	if r.key, err = decodeKey(body); err == nil && r.key.Metadata.UID != r.uid {
+		err = errors.New("metadata.uid is not that of the request")
 	}
 	return err
 }

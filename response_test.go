@@ -15,42 +15,10 @@ import (
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 )
 
-// nightlyKey is the key of testdata/key.json, and the first of testdata/list.json.
-func nightlyKey() palette.APIKey {
-	return palette.APIKey{
-		Metadata: palette.ObjectMeta{
-			Annotations: map[string]string{
-				"description":     "nightly builds",
-				"ownerUid":        "5f3a1c2e9d8b7a6c5e4f3a21",
-				"permissions":     "apiKey.create,apiKey.delete,apiKey.get,apiKey.list,apiKey.update,tag.update",
-				"scope":           "tenant",
-				"scopeVisibility": "20",
-				"tenantUid":       "5e0d1c2b3a4f5e6d7c8b9a0f",
-			},
-			CreationTimestamp:     time.Date(2024, 9, 16, 14, 46, 28, 677_000_000, time.UTC),
-			Labels:                map[string]string{"team": "builds"},
-			LastModifiedTimestamp: time.Date(2024, 9, 17, 8, 1, 2, 3_000_000, time.UTC),
-			Name:                  "ci",
-			UID:                   "66e844c44bab2337f20c7471",
-		},
-		Spec: palette.APIKeySpec{
-			Expiry: time.Date(2030, 1, 2, 2, 4, 5, 678_000_000, time.UTC),
-			User:   palette.APIKeyUser{FirstName: "Ada", LastName: "Byron", UID: "5f3a1c2e9d8b7a6c5e4f3a21"},
-		},
-		Status: palette.APIKeyStatus{IsActive: true},
-	}
-}
-
 // listKeys returns the keys of a list.
 func listKeys(t *testing.T, body string) ([]palette.APIKey, error) {
 	t.Helper()
 	return newTestClient(t, newMock(t, respond(200, body))).APIKeys.List(t.Context())
-}
-
-// readKey returns the key that a server sends.
-func readKey(t *testing.T, body string) (*palette.APIKey, error) {
-	t.Helper()
-	return newTestClient(t, newMock(t, respond(200, body))).APIKeys.Get(t.Context(), testUID)
 }
 
 func TestCreateResponse(t *testing.T) {
@@ -103,23 +71,20 @@ func TestNullFieldsReadAsEmpty(t *testing.T) {
 func TestMissingRequiredField(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		op, want string
-		bodies   []string
+		method, want string
+		bodies       []string
 	}{
-		{"apiKeys.create", "no apiKey or no uid", []string{
+		{"Create", "no apiKey or no uid", []string{
 			`{}`, `null`, `{"uid":"u"}`, `{"uid":"u","apiKey":""}`, `{"uid":"u","apiKey":null}`, `{"apiKey":"k"}`,
 			`{"apiKey":"k","uid":""}`, `{"data":{"apiKey":"k","uid":"u"}}`, `{"code":"Failed","message":"with a 201"}`,
 		}},
-		{"apiKeys.get", "no metadata.uid", []string{
+		{"Get", "no metadata.uid", []string{
 			`{}`, `null`, `{"uid":"u"}`, `{"metadata":null}`, `{"metadata":{"name":"ci"}}`, `{"metadata":{"uid":""}}`,
 		}},
-		{"apiKeys.list", "no items", []string{`{}`, `null`, `{"listmeta":{"count":0}}`, `{"items2":[]}`}},
+		{"List", "no items", []string{`{}`, `null`, `{"listmeta":{"count":0}}`, `{"items2":[]}`}},
 	} {
-		for _, op := range operations() {
+		for _, op := range methods(tt.method) {
 			for _, body := range tt.bodies {
-				if op.op != tt.op {
-					continue
-				}
 				t.Run(op.name+" "+body, func(t *testing.T) {
 					t.Parallel()
 					client := newTestClient(t, newMock(t, respond(op.success, body)))
@@ -138,17 +103,17 @@ func TestErrorQuotesNothingOfBody(t *testing.T) {
 	t.Parallel()
 	const mark = "DO-NOT-QUOTE"
 	bodies := map[string][]string{
-		"apiKeys.create": {
+		"Create": {
 			`{"apiKey":"#"}`, `{"apiKey":["#"],"uid":"u"}`, `{"apiKey":{"#":1},"uid":"u"}`, `{"apiKey":"#","uid":7}`,
 			`{"APIKEY":7,"uid":"#"}`, `[{"apiKey":"#","uid":"u"}]`, `{"apiKey":"#`, `{"apiKey":"#","uid":#}`, `{"apiKey":"#\x"}`,
 		},
-		"apiKeys.get": {
+		"Get": {
 			`"#"`, `["#"]`, `#`, `{"metadata":"#"}`, `{"METADATA":["#"]}`, `{"metadata":{"name":{"#":1}}}`, `{"status":"#"}`,
 			`{"metadata":{"annotations":{"#":5}}}`, `{"metadata":{"LABELS":{"#":["#"]}}}`, `{"metadata":{"creationTimestamp":"#"}}`,
 			`{"metadata":{"lastModifiedTimestamp":{"#":1}}}`, `{"spec":"#"}`, `{"spec":{"expiry":"10000-#"}}`,
 			`{"spec":{"user":{"uid":{"#":1}}}}`, `{"STATUS":{"ISACTIVE":"#"}}`, `{"metadata":{"uid":"#`,
 		},
-		"apiKeys.list": {
+		"List": {
 			`"#"`, `["#"]`, `{"#":[]}`, `{"items":"#"}`, `{"ITEMS":{"#":1}}`, `{"ITEMS":[{"METADATA":["#"]}]}`,
 			`{"items":[{},"#"]}`, `{"items":[{"metadata":{"uid":7,"name":"#"}}]}`, `{"items":[{"metadata":{"uid":"u","name":["#"]}}]}`,
 			`{"items":[{"metadata":{"uid":"/#","labels":{"#":7}}}]}`, `{"items":[{"metadata":{"annotations":{"#":{"#":1}}}}]}`,
@@ -156,8 +121,8 @@ func TestErrorQuotesNothingOfBody(t *testing.T) {
 			`{"items":[],"listmeta":"#"}`, `{"items":[],"listmeta":{"count":"#"}}`, `{"items":[{"metadata":{"uid":"#`,
 		},
 	}
-	for _, op := range readingOperations() {
-		for _, body := range bodies[op.op] {
+	for _, op := range methods("Create", "Get", "List") {
+		for _, body := range bodies[op.name] {
 			t.Run(op.name+" "+body, func(t *testing.T) {
 				t.Parallel()
 				client := newTestClient(t, newMock(t, respond(op.success, strings.ReplaceAll(body, "#", mark))))

@@ -11,38 +11,93 @@ import (
 	"time"
 )
 
-// shouldRetry reports whether op may be retried after o, and whether that may help. It
-// implements the table of the package documentation.
-func (op operation) shouldRetry(o outcome) bool {
-	switch {
-	case o.permanent:
-		return false
-	case o.status == 0: // no response
-		return op.idempotent || !o.maybeProcessed
-	case o.status == http.StatusTooManyRequests:
-		return true
-	case o.status == http.StatusBadGateway,
-		o.status == http.StatusServiceUnavailable,
-		o.status == http.StatusGatewayTimeout:
-		return op.idempotent
-	}
-	return false
+// outcome is what decides whether an attempt is followed by another.
+type outcome struct {
+	status         int  // 0 if there was no complete response
+	maybeProcessed bool // the server may have processed the request
+	refused        bool // an HTTP/2 server promised not to have processed the request
+	permanent      bool // a retry would fail in the same way
+	overloaded     bool // the server or a proxy limits the rate of requests
+	unauthorized   bool // the server does not accept the credential
+	unreachable    bool // there was no connection
+	retryAfter     time.Duration
+	credential     string // the one that was sent
+	err            error  // how the attempt failed; nil: success
+	ended          error  // why the context ended before the body of an error response was read
+}
+
+// retryPolicy says whether and when a failed attempt is followed by another.
+type retryPolicy struct {
+	maxRetries int
+	backoff    backoff
+	limited    bool // there is a rate limiter
 }
 
 // retryCounter counts the retries of a call. Retries of requests that the server refused
 // have their own count: with a rate limiter, several clients behind one address can cause
 // many 429s, and an HTTP/2 server that ends connections often refuses many streams.
-type retryCounter struct{ refused, other int }
+type retryCounter struct{ refused, other, credential int }
 
-// next counts a retry after o. It returns the number of retries of this kind, and whether
-// there may be so many.
-func (r *retryCounter) next(c *Client, o outcome) (n int, ok bool) {
-	if o.refused || c.limiter != nil && o.status == http.StatusTooManyRequests {
-		r.refused++
-		return r.refused, (r.refused-1)/4 < c.maxRetries // 4*maxRetries can overflow
+// decision says whether there is another attempt.
+type decision struct {
+	retry  bool
+	wait   time.Duration
+	reason string // why
+}
+
+// next decides what follows the failed attempt o. fetch returns the credential that the
+// client would send now.
+func (p retryPolicy) next(ctx context.Context, n *retryCounter, o outcome, idempotent bool,
+	fetch func(context.Context) (string, error),
+) decision {
+	if o.unauthorized && n.credential < max(1, p.maxRetries) {
+		if now, err := fetch(ctx); err == nil && now != o.credential {
+			n.credential++
+			return decision{retry: true, reason: "the credential has changed"}
+		}
 	}
-	r.other++
-	return r.other, r.other <= c.maxRetries
+	count, ok := p.count(n, o)
+	if !ok || !shouldRetry(o, idempotent) || ctx.Err() != nil {
+		return decision{}
+	}
+	wait := p.backoff.wait(count, o.retryAfter)
+	switch {
+	case wait > p.backoff.max:
+		return decision{reason: fmt.Sprintf("the server asks to wait %v, longer than the maximum backoff of %v", wait, p.backoff.max)}
+	case endsWithin(ctx, wait):
+		return decision{reason: "the context would end before the next attempt"}
+	}
+	return decision{retry: true, wait: wait, reason: o.reason()}
+}
+
+// count counts a retry after o. It returns the number of retries of this kind, and whether
+// there may be so many.
+func (p retryPolicy) count(n *retryCounter, o outcome) (count int, ok bool) {
+	if o.refused || p.limited && o.status == http.StatusTooManyRequests {
+		n.refused++
+		return n.refused, (n.refused-1)/4 < p.maxRetries // 4*maxRetries can overflow
+	}
+	n.other++
+	return n.other, n.other <= p.maxRetries
+}
+
+// shouldRetry reports whether a retry after o is safe and may help. It implements the table
+// of the package documentation.
+func shouldRetry(o outcome, idempotent bool) bool {
+	switch {
+	case o.permanent:
+		return false
+	case o.status == 0: // no response
+		return idempotent || !o.maybeProcessed
+	case o.status == http.StatusTooManyRequests:
+		return true
+	case o.status == http.StatusRequestTimeout, // of a proxy, possibly after the work
+		o.status == http.StatusBadGateway,
+		o.status == http.StatusServiceUnavailable,
+		o.status == http.StatusGatewayTimeout:
+		return idempotent
+	}
+	return false
 }
 
 // reason describes a failed attempt in a log record. It contains no text of the server.
@@ -72,15 +127,10 @@ func (b backoff) wait(n int, retryAfter time.Duration) time.Duration {
 	return max(retryAfter, floor+rand.N(ceiling-floor+1)) //nolint:gosec // jitter needs no secure source
 }
 
-// tooLong returns why the client does not wait before a retry, or "" if it does.
-func (b backoff) tooLong(ctx context.Context, wait time.Duration) string {
-	if wait > b.max {
-		return fmt.Sprintf("not retried: the server asks to wait %v, longer than the maximum backoff of %v", wait, b.max)
-	}
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
-		return "not retried: the context would end before the next attempt"
-	}
-	return ""
+// endsWithin reports whether the deadline of ctx passes within d.
+func endsWithin(ctx context.Context, d time.Duration) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && time.Until(deadline) <= d
 }
 
 // sleep waits for d. If ctx ends first, it returns the error of ctx.

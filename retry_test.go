@@ -4,18 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
-	"net/http/httptrace"
-	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,43 +25,37 @@ import (
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 )
 
-var (
-	errDNS         = &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: testHost}}
-	errConnRefused = &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
-	errConnReset   = &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
-	errCertificate = &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}
-)
-
 // TestRetryOnStatus is the table of the package documentation.
 func TestRetryOnStatus(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		status  int
-		others  int // requests that all operations but Create send in all
-		create  int
-		unknown bool // the outcome of Create
-		class   error
+		status int
+		get    int // requests that Get sends in all
+		create int
+		class  error
 	}{
-		{status: 101, others: 1, create: 1, unknown: true, class: palette.ErrUnexpectedResponse},
-		{status: 202, others: 1, create: 1, unknown: true, class: palette.ErrUnexpectedResponse},
-		{status: 300, others: 1, create: 1, class: palette.ErrRedirect},
-		{status: 399, others: 1, create: 1, class: palette.ErrRedirect},
-		{status: 400, others: 1, create: 1, class: palette.ErrBadRequest},
-		{status: 401, others: 1, create: 1, class: palette.ErrUnauthorized},
-		{status: 403, others: 1, create: 1, class: palette.ErrForbidden},
-		{status: 404, others: 1, create: 1, class: palette.ErrNotFound},
-		{status: 429, others: 4, create: 4, class: palette.ErrRateLimited},
-		{status: 500, others: 1, create: 1, unknown: true, class: palette.ErrServer},
-		{status: 502, others: 4, create: 1, unknown: true, class: palette.ErrServer},
-		{status: 503, others: 4, create: 1, unknown: true, class: palette.ErrServer},
-		{status: 504, others: 4, create: 1, unknown: true, class: palette.ErrServer},
-		{status: 599, others: 1, create: 1, unknown: true, class: palette.ErrServer},
-		{status: 600, others: 1, create: 1, unknown: true, class: palette.ErrUnexpectedResponse},
+		{status: 101, get: 1, create: 1, class: palette.ErrUnexpectedResponse},
+		{status: 202, get: 1, create: 1, class: palette.ErrUnexpectedResponse},
+		{status: 300, get: 1, create: 1, class: palette.ErrRedirect},
+		{status: 399, get: 1, create: 1, class: palette.ErrRedirect},
+		{status: 400, get: 1, create: 1, class: palette.ErrBadRequest},
+		{status: 401, get: 1, create: 1, class: palette.ErrUnauthorized},
+		{status: 403, get: 1, create: 1, class: palette.ErrForbidden},
+		{status: 404, get: 1, create: 1, class: palette.ErrNotFound},
+		{status: 429, get: 4, create: 4, class: palette.ErrRateLimited},
+		{status: 500, get: 1, create: 1, class: palette.ErrServer},
+		{status: 501, get: 1, create: 1, class: palette.ErrServer},
+		{status: 502, get: 4, create: 1, class: palette.ErrServer},
+		{status: 503, get: 4, create: 1, class: palette.ErrServer},
+		{status: 504, get: 4, create: 1, class: palette.ErrServer},
+		{status: 505, get: 1, create: 1, class: palette.ErrServer},
+		{status: 599, get: 1, create: 1, class: palette.ErrServer},
+		{status: 600, get: 1, create: 1, class: palette.ErrUnexpectedResponse},
 	} {
-		for _, op := range operations() {
+		for _, op := range getAndCreate() {
 			t.Run(fmt.Sprintf("%d/%s", tt.status, op.name), func(t *testing.T) {
 				t.Parallel()
-				want := tt.others
+				want := tt.get
 				if !op.idempotent() {
 					want = tt.create
 				}
@@ -76,10 +66,29 @@ func TestRetryOnStatus(t *testing.T) {
 				assert.Nil(t, result)
 				requireAttempts(t, err, want)
 				assert.Len(t, m.requests(), want)
-				requireOutcomeUnknown(t, err, !op.idempotent() && tt.unknown)
 				require.ErrorIs(t, err, tt.class)
 			})
 		}
+	}
+}
+
+func TestEveryMethodButCreateIsRetried(t *testing.T) {
+	t.Parallel()
+	for _, op := range operations() {
+		t.Run(op.name, func(t *testing.T) {
+			t.Parallel()
+			requests := 0
+			client := newTestClient(t, roundTripFunc(func(req *http.Request) (*http.Response, error) {
+				requests++
+				return busy(502)(req)
+			}), withFastRetries(3)...)
+
+			_, err := op.call(t.Context(), client.APIKeys)
+
+			require.ErrorIs(t, err, palette.ErrServer)
+			assert.Equal(t, op.name == "Create", requests == 1)
+			assert.Equal(t, op.name != "Create", requests == 4)
+		})
 	}
 }
 
@@ -92,7 +101,7 @@ func TestInvalidSuccessIsNotRetried(t *testing.T) {
 		"not JSON":         func(resp *http.Response) { resp.Body = io.NopCloser(strings.NewReader("<html>")) },
 		"without fields":   func(resp *http.Response) { resp.Body = io.NopCloser(strings.NewReader("{}")) },
 	} {
-		for _, op := range readingOperations() {
+		for _, op := range getAndCreate() {
 			t.Run(name+"/"+op.name, func(t *testing.T) {
 				t.Parallel()
 				requests := 0
@@ -106,7 +115,6 @@ func TestInvalidSuccessIsNotRetried(t *testing.T) {
 				_, err := op.call(t.Context(), newTestClient(t, rt, withFastRetries(3)...).APIKeys)
 
 				require.ErrorIs(t, err, palette.ErrUnexpectedResponse)
-				requireOutcomeUnknown(t, err, !op.idempotent())
 				assert.Equal(t, 1, requests)
 			})
 		}
@@ -115,32 +123,28 @@ func TestInvalidSuccessIsNotRetried(t *testing.T) {
 
 func TestRetryOnTransportError(t *testing.T) {
 	t.Parallel()
-	timeout := func(req *http.Request) (*http.Response, error) {
-		<-req.Context().Done()
-		return nil, req.Context().Err()
-	}
 	for _, tt := range []struct {
-		name    string
-		fail    httpmock.Responder
-		read    bool // the transport reads the body before it fails
-		is      error
-		others  int // requests that all operations but Create send in all
-		create  int
-		unknown bool // the outcome of Create
+		name   string
+		fail   httpmock.Responder
+		is     error
+		get    int // requests that Get sends in all
+		create int
 	}{
-		{name: "DNS", fail: failWith(errDNS), is: errDNS, others: 4, create: 4},
-		{name: "connection refused", fail: failWith(errConnRefused), is: syscall.ECONNREFUSED, others: 4, create: 4},
-		{name: "TLS handshake", fail: failWith(io.EOF), is: io.EOF, others: 4, create: 4},
-		{name: "timeout before the request", fail: timeout, is: context.DeadlineExceeded, others: 4, create: 4},
-		{name: "invalid certificate", fail: failWith(errCertificate), is: errCertificate, others: 1, create: 1},
-		{name: "reset", read: true, fail: failWith(errConnReset), is: errConnReset, others: 4, create: 1, unknown: true},
-		{name: "connection closed", read: true, fail: failWith(io.EOF), is: io.EOF, others: 4, create: 1, unknown: true},
-		{name: "timeout", read: true, fail: timeout, is: context.DeadlineExceeded, others: 4, create: 1, unknown: true},
+		{name: "DNS", fail: failing(connecting, errDNS), is: errDNS, get: 4, create: 4},
+		{name: "connection refused", fail: failing(connecting, errConnRefused), is: syscall.ECONNREFUSED, get: 4, create: 4},
+		{name: "TLS handshake", fail: failing(connecting, io.EOF), is: io.EOF, get: 4, create: 4},
+		{name: "timeout while connecting", fail: hanging(connecting), is: context.DeadlineExceeded, get: 4, create: 4},
+		{name: "invalid certificate", fail: failing(connecting, errCertificate), is: errCertificate, get: 1, create: 1},
+		{name: "reset before the request", fail: failing(connected, errConnReset), is: errConnReset, get: 4, create: 4},
+		{name: "timeout before the request", fail: hanging(connected), is: context.DeadlineExceeded, get: 4, create: 4},
+		{name: "reset", fail: failing(written, errConnReset), is: errConnReset, get: 4, create: 1},
+		{name: "connection closed", fail: failing(written, io.EOF), is: io.EOF, get: 4, create: 1},
+		{name: "timeout", fail: hanging(written), is: context.DeadlineExceeded, get: 4, create: 1},
 	} {
-		for _, op := range operations() {
+		for _, op := range getAndCreate() {
 			t.Run(tt.name+"/"+op.name, func(t *testing.T) {
 				t.Parallel()
-				want := tt.others
+				want := tt.get
 				if !op.idempotent() {
 					want = tt.create
 				}
@@ -148,9 +152,6 @@ func TestRetryOnTransportError(t *testing.T) {
 					requests := 0
 					rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
 						requests++
-						if tt.read {
-							readBody(t, req)
-						}
 						return tt.fail(req)
 					})
 
@@ -159,7 +160,6 @@ func TestRetryOnTransportError(t *testing.T) {
 					require.ErrorIs(t, err, tt.is)
 					requireAttempts(t, err, want)
 					assert.Equal(t, want, requests)
-					requireOutcomeUnknown(t, err, !op.idempotent() && tt.unknown)
 				})
 			})
 		}
@@ -190,7 +190,7 @@ func TestRetrySendsTheSameRequest(t *testing.T) {
 
 func TestLastErrorIsReturned(t *testing.T) {
 	t.Parallel()
-	m := newMock(t, busy(503), failWith(errConnReset), respondError(403, "OperationForbidden", "text"))
+	m := newMock(t, busy(503), failing(written, errConnReset), respondError(403, "OperationForbidden", "text"))
 
 	err := getKey(t, newTestClient(t, m, withFastRetries(5)...))
 
@@ -200,57 +200,61 @@ func TestLastErrorIsReturned(t *testing.T) {
 }
 
 // If an attempt without a response, or with 5xx, may have deleted the key, "not found" shows
-// that it did. For other operations, "not found" is an error.
-func TestNotFoundAfterARetry(t *testing.T) {
+// that it did.
+func TestDeleteTreatsNotFoundAfterARetryAsSuccess(t *testing.T) {
 	t.Parallel()
-	lost, notFound := failWith(errConnReset), respondError(404, "ResourceNotFound", "text")
+	lost, notFound := failing(written, errConnReset), respondError(404, "ResourceNotFound", "text")
 	noRoute := respondWith(404, http.Header{"Content-Type": {"text/plain"}}, "404 page not found")
-	unconnected := func(req *http.Request) (*http.Response, error) {
-		httptrace.ContextClientTrace(req.Context()).GetConn("palette.test:443") // as net/http does first
-		return nil, errConnRefused
-	}
 	reconnecting := func(req *http.Request) (*http.Response, error) { // net/http sent the request and tries again
-		httptrace.ContextClientTrace(req.Context()).GotConn(httptrace.GotConnInfo{})
-		return unconnected(req)
+		send(req, written)
+		return failing(connecting, errConnRefused)(req)
 	}
 	for _, tt := range []struct {
 		name      string
 		responses []httpmock.Responder
-		deleted   error // the error of Delete
-		others    error // the error of other operations that are not Create
+		want      error // nil: success
 	}{
-		{"at first", []httpmock.Responder{notFound}, palette.ErrNotFound, palette.ErrNotFound},
-		{"after a lost response", []httpmock.Responder{lost, notFound}, nil, palette.ErrNotFound},
-		{"after a refused connection", []httpmock.Responder{unconnected, notFound}, palette.ErrNotFound, palette.ErrNotFound},
-		{"after a lost response and a refused connection", []httpmock.Responder{reconnecting, notFound}, nil, palette.ErrNotFound},
-		{"after 502", []httpmock.Responder{busy(502), notFound}, nil, palette.ErrNotFound},
-		{"after 503", []httpmock.Responder{busy(503), notFound}, nil, palette.ErrNotFound},
-		{"after 504", []httpmock.Responder{busy(504), notFound}, nil, palette.ErrNotFound},
-		{"after 429", []httpmock.Responder{busy(429), notFound}, palette.ErrNotFound, palette.ErrNotFound},
-		{"after a lost response and 429", []httpmock.Responder{lost, busy(429), notFound}, nil, palette.ErrNotFound},
-		{"after 429 and a lost response", []httpmock.Responder{busy(429), lost, notFound}, nil, palette.ErrNotFound},
-		{"403 instead", []httpmock.Responder{lost, busy(403)}, palette.ErrForbidden, palette.ErrForbidden},
-		{"no route", []httpmock.Responder{lost, noRoute}, palette.ErrUnexpectedResponse, palette.ErrUnexpectedResponse},
+		{"at first", []httpmock.Responder{notFound}, palette.ErrNotFound},
+		{"after a lost response", []httpmock.Responder{lost, notFound}, nil},
+		{"after a refused connection", []httpmock.Responder{failing(connecting, errConnRefused), notFound}, palette.ErrNotFound},
+		{"after a reset while the header is sent", []httpmock.Responder{failing(connected, errConnReset), notFound}, nil},
+		{"after a lost response and a refused connection", []httpmock.Responder{reconnecting, notFound}, nil},
+		{"after 502", []httpmock.Responder{busy(502), notFound}, nil},
+		{"after 503", []httpmock.Responder{busy(503), notFound}, nil},
+		{"after 504", []httpmock.Responder{busy(504), notFound}, nil},
+		{"after 429", []httpmock.Responder{busy(429), notFound}, palette.ErrNotFound},
+		{"after a lost response and 429", []httpmock.Responder{lost, busy(429), notFound}, nil},
+		{"after 429 and a lost response", []httpmock.Responder{busy(429), lost, notFound}, nil},
+		{"403 instead", []httpmock.Responder{lost, busy(403)}, palette.ErrForbidden},
+		{"no route", []httpmock.Responder{lost, noRoute}, palette.ErrUnexpectedResponse},
 	} {
-		for _, op := range operations() {
-			if !op.idempotent() {
-				continue // Create is not retried
-			}
-			t.Run(tt.name+"/"+op.name, func(t *testing.T) {
-				t.Parallel()
-				want := tt.others
-				if op.name == "Delete" {
-					want = tt.deleted
-				}
-				m := newMock(t, tt.responses...)
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			m := newMock(t, tt.responses...)
 
-				_, err := op.call(t.Context(), newTestClient(t, m, withFastRetries(3)...).APIKeys)
+			err := newTestClient(t, m, withFastRetries(3)...).APIKeys.Delete(t.Context(), testUID)
 
-				assert.Len(t, m.requests(), len(tt.responses))
-				require.ErrorIs(t, err, want)
-				require.Equal(t, errors.Is(want, palette.ErrNotFound), errors.Is(err, palette.ErrNotFound))
-			})
+			assert.Len(t, m.requests(), len(tt.responses))
+			require.ErrorIs(t, err, tt.want)
+			require.Equal(t, tt.want == palette.ErrNotFound, errors.Is(err, palette.ErrNotFound)) //nolint:errorlint // the same value
+		})
+	}
+}
+
+func TestOtherMethodsReturnNotFoundAfterARetry(t *testing.T) {
+	t.Parallel()
+	for _, op := range operations() {
+		if op.name == "Create" || op.name == "Delete" {
+			continue
 		}
+		t.Run(op.name, func(t *testing.T) {
+			t.Parallel()
+			m := newMock(t, failing(written, errConnReset), respondError(404, "ResourceNotFound", "text"))
+
+			_, err := op.call(t.Context(), newTestClient(t, m, withFastRetries(3)...).APIKeys)
+
+			require.ErrorIs(t, err, palette.ErrNotFound)
+		})
 	}
 }
 
@@ -340,12 +344,6 @@ func TestBackoffAtItsLimits(t *testing.T) {
 	}
 }
 
-// busyFor responds with an error and a Retry-After header.
-func busyFor(status int, retryAfter string) httpmock.Responder {
-	header := http.Header{"Content-Type": {"application/json"}, "Retry-After": {retryAfter}}
-	return respondWith(status, header, `{"code":"Busy","message":"text","ref":"ref-1"}`)
-}
-
 // Virtual time starts at 2000-01-01T00:00:00Z. Without Retry-After, the first wait is between
 // 2 and 4 seconds.
 func TestRetryAfterIsAMinimum(t *testing.T) {
@@ -366,21 +364,32 @@ func TestRetryAfterIsAMinimum(t *testing.T) {
 		{name: "negative", header: "-9", low: 2 * s, high: 4 * s},
 		{name: "RFC 3339", header: "2000-01-01T00:00:09Z", low: 2 * s, high: 4 * s},
 	} {
-		for _, status := range []int{429, 503} {
-			t.Run(fmt.Sprintf("%s/%d", tt.name, status), func(t *testing.T) {
-				t.Parallel()
-				synctest.Test(t, func(t *testing.T) {
-					m := newMock(t, busyFor(status, tt.header), respond(200, testKeyJSON))
-					client := newTestClient(t, m, palette.WithMaxRetries(1), palette.WithBackoff(2*s, 30*s))
-					start := time.Now()
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				m := newMock(t, busyFor(429, tt.header), respond(200, testKeyJSON))
+				client := newTestClient(t, m, palette.WithMaxRetries(1), palette.WithBackoff(2*s, 30*s))
+				start := time.Now()
 
-					require.NoError(t, getKey(t, client))
+				require.NoError(t, getKey(t, client))
 
-					assert.GreaterOrEqual(t, time.Since(start), tt.low)
-					assert.LessOrEqual(t, time.Since(start), tt.high)
-				})
+				assert.GreaterOrEqual(t, time.Since(start), tt.low)
+				assert.LessOrEqual(t, time.Since(start), tt.high)
 			})
-		}
+		})
+	}
+}
+
+func TestRetryAfterOfEveryStatusThatIsRetried(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{429, 502, 503, 504} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			t.Parallel()
+
+			err := getKey(t, newTestClient(t, newMock(t, busyFor(status, "7")), withFastRetries(1)...))
+
+			require.ErrorContains(t, err, "the server asks to wait 7s, longer than the maximum backoff of 1ns")
+		})
 	}
 }
 
@@ -406,7 +415,7 @@ func TestRetryAfterIsTooLong(t *testing.T) {
 		{name: "deadline", header: "10", deadline: 10 * time.Second, retryAfter: 10 * time.Second, note: tooLate},
 		{name: "after the deadline", header: "20", deadline: 10 * time.Second, retryAfter: 20 * time.Second, note: tooLate},
 	} {
-		for _, op := range operations() {
+		for _, op := range getAndCreate() {
 			t.Run(tt.name+"/"+op.name, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {

@@ -1,14 +1,11 @@
 package palette
 
 import (
-	crand "crypto/rand"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 )
-
-const redacted = "[REDACTED]"
 
 // Secret holds the value of an API key. Printing it with any fmt verb and logging it
 // with slog shows [REDACTED]; marshaling it returns [ErrSecretNotEncoded]. Only
@@ -16,15 +13,15 @@ const redacted = "[REDACTED]"
 //
 // Two secrets are equal (==) if their values are.
 type Secret struct {
-	// masked is the value combined with a key stream of this process. Packages that
-	// print unexported fields by reflection show it instead of the value.
+	// masked is the value combined with pad. Packages that print unexported fields by
+	// reflection show it instead of the value.
 	masked string
 }
 
-// maskSeed is the seed of the key stream.
-var maskSeed = func() (seed [32]byte) {
-	_, _ = crand.Read(seed[:]) // never fails
-	return seed
+// pad is random for each process.
+var pad = func() (pad [256]byte) {
+	_, _ = rand.Read(pad[:]) // never fails
+	return pad
 }()
 
 // NewSecret returns a Secret that holds value. If value is empty, it returns the zero
@@ -36,12 +33,11 @@ func (s Secret) Reveal() string { return mask(s.masked) }
 
 // mask masks a value, or unmasks a masked one.
 func mask(value string) string {
-	stream := make([]byte, len(value))
-	_, _ = rand.NewChaCha8(maskSeed).Read(stream) // never fails
-	for i := range stream {
-		stream[i] ^= value[i]
+	masked := []byte(value)
+	for i := range masked {
+		masked[i] ^= pad[i%len(pad)]
 	}
-	return string(stream)
+	return string(masked)
 }
 
 // IsZero reports whether s holds no value.

@@ -82,7 +82,7 @@ func TestSecretIsNotPrinted(t *testing.T) {
 	assert.NotContains(t, printed(holder), secretValue)
 }
 
-func TestSecretIsNotMarshaled(t *testing.T) {
+func TestErrSecretNotEncodedIfASecretIsMarshaled(t *testing.T) {
 	t.Parallel()
 	s := palette.NewSecret(secretValue)
 	type field struct{ Secret palette.Secret }

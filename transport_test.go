@@ -62,7 +62,7 @@ func TestRequestsForAnotherOriginAreNotSent(t *testing.T) {
 	}
 }
 
-func TestRequestsOfNoCallAreNotSent(t *testing.T) {
+func TestRequestWithoutTheContextOfACallIsNotSent(t *testing.T) {
 	t.Parallel()
 	strange := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
 		return next.RoundTrip(req.WithContext(context.Background()))
@@ -73,37 +73,74 @@ func TestRequestsOfNoCallAreNotSent(t *testing.T) {
 	require.ErrorContains(t, err, "the request is not for the scheme and host of the base URL")
 }
 
-// The wrapper and the transport see the values of the context. Only the transport sees the
-// credential, and neither sees GetBody, with which net/http sends a request a second time.
-func TestWhatWrappersAndTransportsSee(t *testing.T) {
+func TestOnlyTheTransportSeesTheCredential(t *testing.T) {
 	t.Parallel()
-	type trace struct{}
-	m := newMock(t, respond(201, `{"apiKey":"value","uid":"uid"}`))
-	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
-		assert.Equal(t, "trace-1", req.Context().Value(trace{}))
-		assert.Nil(t, req.GetBody)
-		assert.Equal(t, "palette.test", req.Host)
-		assert.Equal(t, testKey, req.Header.Get("ApiKey"))
-		assert.NotContains(t, fmt.Sprintf("%v %+v %#v", req.Context(), req.Context(), req.Context()), testKey)
-		return m.RoundTrip(req)
-	})
-	client := newTestClient(t, rt, withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
-		assert.Equal(t, "trace-1", req.Context().Value(trace{}))
-		assert.Nil(t, req.GetBody)
+	m := newMock(t, respond(200, testKeyJSON))
+	client := newTestClient(t, m, withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
 		clone := req.Clone(req.Context())
-		clone.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
-		clone.Host = "attacker.test"
 		resp, err := next.RoundTrip(clone)
 		assert.NotContains(t, fmt.Sprintf("%v %+v %#v", clone, clone, clone.Context()), testKey)
 		assert.Same(t, clone, resp.Request)
 		return resp, err
 	}))
-	ctx := context.WithValue(t.Context(), trace{}, "trace-1")
 
-	_, err := client.APIKeys.Create(ctx, palette.CreateAPIKeyRequest{Metadata: palette.ObjectMetaInput{Name: "ci"}})
+	require.NoError(t, getKey(t, client))
+
+	assert.Equal(t, []string{testKey}, sentKeys(m))
+}
+
+func TestWrapperAndTransportSeeTheValuesOfTheContext(t *testing.T) {
+	t.Parallel()
+	type trace struct{}
+	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		assert.Equal(t, "trace-1", req.Context().Value(trace{}))
+		assert.NotContains(t, fmt.Sprintf("%v %+v %#v", req.Context(), req.Context(), req.Context()), testKey)
+		return respond(200, testKeyJSON)(req)
+	})
+	client := newTestClient(t, rt, withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		assert.Equal(t, "trace-1", req.Context().Value(trace{}))
+		return next.RoundTrip(req)
+	}))
+
+	_, err := client.APIKeys.Get(context.WithValue(t.Context(), trace{}, "trace-1"), testUID)
+
+	require.NoError(t, err)
+}
+
+// With GetBody, net/http sends a request a second time, also if the server may have processed
+// the first.
+func TestTransportCannotSendABodyTwice(t *testing.T) {
+	t.Parallel()
+	m := newMock(t, respond(201, `{"apiKey":"value","uid":"uid"}`))
+	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		assert.Nil(t, req.GetBody)
+		return m.RoundTrip(req)
+	})
+	client := newTestClient(t, rt, withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		clone := req.Clone(req.Context())
+		clone.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
+		return next.RoundTrip(clone)
+	}))
+
+	_, err := createKey(t, client)
 
 	require.NoError(t, err)
 	m.requireSent(`POST /v1/apiKeys {"metadata":{"name":"ci"}}`)
+}
+
+func TestWrapperCannotChangeTheHost(t *testing.T) {
+	t.Parallel()
+	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		assert.Equal(t, "palette.test", req.Host)
+		return respond(200, testKeyJSON)(req)
+	})
+	client := newTestClient(t, rt, withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		clone := req.Clone(req.Context())
+		clone.Host = "attacker.test"
+		return next.RoundTrip(clone)
+	}))
+
+	require.NoError(t, getKey(t, client))
 }
 
 // net/http reports each header field to a trace.
@@ -128,38 +165,58 @@ func TestTraceDoesNotSeeTheCredential(t *testing.T) {
 	}
 }
 
+// startRedirect starts a server that redirects to another one, and counts the requests that
+// each of them gets.
+func startRedirect(t *testing.T, status int) (server, target *httptest.Server, requests, followed *atomic.Int64) {
+	t.Helper()
+	requests, followed = new(atomic.Int64), new(atomic.Int64)
+	target, _ = startServer(t, false, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Add(1) }))
+	server, _ = startServer(t, false, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests.Add(1)
+		w.Header().Set("Location", target.URL+"/prefix/target?token=x")
+		w.WriteHeader(status)
+	}))
+	return server, target, requests, followed
+}
+
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
-	// A wrapper that follows redirects, as http.Client does, has none to follow.
+	for _, status := range []int{300, 301, 302, 303, 304, 305, 307, 308, 399} {
+		for _, op := range getAndCreate() {
+			t.Run(fmt.Sprintf("%d/%s", status, op.name), func(t *testing.T) {
+				t.Parallel()
+				server, target, requests, followed := startRedirect(t, status)
+
+				_, err := op.call(t.Context(), newNetworkClient(t, server).APIKeys)
+
+				require.ErrorIs(t, err, palette.ErrRedirect)
+				require.ErrorContains(t, err, ": to "+target.URL+"/prefix/target (")
+				assert.EqualValues(t, 1, requests.Load())
+				assert.Zero(t, followed.Load())
+			})
+		}
+	}
+}
+
+// A wrapper that uses http.Client follows redirects, but not to another host.
+func TestWrapperThatFollowsRedirectsReachesNoOtherHost(t *testing.T) {
+	t.Parallel()
 	following := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
 		return (&http.Client{Transport: next}).Do(req)
 	})
-	for protocol, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
-		t.Run(protocol, func(t *testing.T) {
-			t.Parallel()
-			var status, requests, followed atomic.Int64
-			target, _ := startServer(t, http2, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Add(1) }))
-			server, _ := startServer(t, http2, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				requests.Add(1)
-				w.Header().Set("Location", target.URL+"/prefix/target?token=x")
-				w.WriteHeader(int(status.Load()))
-			}))
-			for _, client := range []*palette.Client{newNetworkClient(t, server), newNetworkClient(t, server, following)} {
-				for status.Store(300); status.Load() < 400; status.Add(1) {
-					for _, op := range operations() {
-						requests.Store(0)
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		for _, op := range getAndCreate() {
+			t.Run(fmt.Sprintf("%d/%s", status, op.name), func(t *testing.T) {
+				t.Parallel()
+				server, _, requests, followed := startRedirect(t, status)
 
-						_, err := op.call(t.Context(), client.APIKeys)
+				_, err := op.call(t.Context(), newNetworkClient(t, server, following, palette.WithMaxRetries(0)).APIKeys)
 
-						require.ErrorIs(t, err, palette.ErrRedirect)
-						requireOutcomeUnknown(t, err, false)
-						require.ErrorContains(t, err, ": to "+target.URL+"/prefix/target (")
-						require.EqualValues(t, 1, requests.Load(), "%d, %s", status.Load(), op.name)
-					}
-				}
-			}
-			assert.Zero(t, followed.Load())
-		})
+				require.Error(t, err)
+				assert.EqualValues(t, 1, requests.Load())
+				assert.Zero(t, followed.Load())
+			})
+		}
 	}
 }
 
@@ -168,11 +225,10 @@ func TestRedirectOfAWrapperIsNotFollowed(t *testing.T) {
 	redirecting := withWrapper(func(_ http.RoundTripper, req *http.Request) (*http.Response, error) {
 		return respondWith(303, http.Header{"Location": {"/v1/apiKeys"}}, "")(req)
 	})
-	for _, op := range operations() {
-		_, err := op.call(t.Context(), newTestClient(t, newMock(t), redirecting).APIKeys)
 
-		require.ErrorIs(t, err, palette.ErrRedirect)
-	}
+	_, err := createKey(t, newTestClient(t, newMock(t), redirecting))
+
+	require.ErrorIs(t, err, palette.ErrRedirect)
 }
 
 // http.Client returns an error for a response without a body.
@@ -215,8 +271,8 @@ func TestWrapperThatRetries(t *testing.T) {
 		clone.Body = io.NopCloser(strings.NewReader(body))
 		return next.RoundTrip(clone)
 	})
-	for name, first := range map[string]httpmock.Responder{"lost response": failWith(errConnReset), "429": busy(429)} {
-		for _, op := range operations() {
+	for name, first := range map[string]httpmock.Responder{"lost response": failing(written, errConnReset), "429": busy(429)} {
+		for _, op := range getAndCreate() {
 			t.Run(name+"/"+op.name, func(t *testing.T) {
 				t.Parallel()
 				m := newMock(t, first, op.succeed())
@@ -274,9 +330,9 @@ func TestWrapperThatReadsTheBodyAndSendsNothing(t *testing.T) {
 
 // A transport may use another one as long as nothing has read the body. net/http closes such
 // a body.
-func TestFallbackTransport(t *testing.T) {
+func TestBodyCanBeReadAfterItWasClosed(t *testing.T) {
 	t.Parallel()
-	m := newMock(t, failWith(errConnReset))
+	m := newMock(t, failing(written, errConnReset))
 	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
 		_ = req.Body.Close() // the first transport cannot dial
 		return m.RoundTrip(req)
@@ -291,21 +347,104 @@ func TestFallbackTransport(t *testing.T) {
 // A goroutine of a transport that has failed must not send the body later.
 func TestBodyCannotBeReadAfterTheAttempt(t *testing.T) {
 	t.Parallel()
-	var bodies []io.Reader
+	var requests []*http.Request
 	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
-		bodies = append(bodies, req.Body)
-		return nil, errConnRefused
+		requests = append(requests, req)
+		return failing(connecting, errConnRefused)(req)
 	})
 
 	_, err := createKey(t, newTestClient(t, rt, withFastRetries(1)...))
 
 	require.ErrorIs(t, err, errConnRefused)
-	require.Len(t, bodies, 2)
-	for _, body := range bodies {
-		content, err := io.ReadAll(body)
-		require.EqualError(t, err, "the attempt is over")
+	require.Len(t, requests, 2)
+	for _, req := range requests {
+		if hook := httptrace.ContextClientTrace(req.Context()).WroteHeaders; hook != nil {
+			hook()
+		}
+		content, _ := io.ReadAll(req.Body)
 		assert.Empty(t, content)
 	}
+}
+
+// blockingConn blocks after a Write while blocked is not nil, although the bytes have left.
+type blockingConn struct {
+	net.Conn
+
+	writes  *atomic.Int64
+	blocked *atomic.Pointer[chan struct{}]
+}
+
+func (c blockingConn) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	n, err := c.Conn.Write(p)
+	if until := c.blocked.Load(); until != nil {
+		<-*until
+	}
+	return n, err
+}
+
+// dialBlocking returns a transport for server that counts its writes and can block them.
+func dialBlocking(server *httptest.Server) (rt *http.Transport, writes *atomic.Int64, blocked *atomic.Pointer[chan struct{}]) {
+	rt = server.Client().Transport.(*http.Transport).Clone()
+	writes, blocked = new(atomic.Int64), new(atomic.Pointer[chan struct{}])
+	rt.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return blockingConn{conn, writes, blocked}, err
+	}
+	return rt, writes, blocked
+}
+
+func TestCreateIsSentInOneWrite(t *testing.T) {
+	t.Parallel()
+	server, _ := startServer(t, false, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, `{"apiKey":"value","uid":"uid"}`)
+	}))
+	rt, writes, _ := dialBlocking(server)
+
+	_, err := createKey(t, newTestClient(t, rt, palette.WithBaseURL(server.URL+"/prefix")))
+
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, writes.Load())
+}
+
+// A DELETE is complete with its header. HTTP/2 reports the header only after its flush, in
+// which the first attempt ends here, although the server has deleted the key.
+func TestDeleteThatTimesOutInTheFlushCountsAsSent(t *testing.T) {
+	t.Parallel()
+	var deleted atomic.Int64
+	server, _ := startServer(t, true, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		switch {
+		case req.Method == http.MethodGet:
+			serveKey(w, req)
+		case deleted.Add(1) == 1:
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, `{"code":"ResourceNotFound"}`)
+		}
+	}))
+	rt, _, blocked := dialBlocking(server)
+	firstAttempt := make(chan struct{})
+	var end sync.Once
+	wrapper := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		resp, err := next.RoundTrip(req)
+		if req.Method == http.MethodDelete {
+			end.Do(func() { blocked.Store(nil); close(firstAttempt) })
+		}
+		return resp, err
+	})
+	client := newTestClient(t, rt, append(withFastRetries(3), wrapper,
+		palette.WithBaseURL(server.URL+"/prefix"), palette.WithTimeout(300*time.Millisecond))...)
+	require.NoError(t, getKey(t, client))
+	blocked.Store(&firstAttempt)
+
+	err := client.APIKeys.Delete(t.Context(), testUID)
+
+	require.NoError(t, err)
+	assert.EqualValues(t, 2, deleted.Load())
 }
 
 // otherText is an error whose text is not that of the error it wraps.
@@ -348,10 +487,7 @@ func TestCreateIsRetriedIfHTTP2RefusedIt(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
-				readBody(t, req)
-				return nil, tt.err
-			})
+			rt := roundTripFunc(failing(written, tt.err))
 
 			_, err := createKey(t, newTestClient(t, rt, withFastRetries(3)...))
 
@@ -367,7 +503,7 @@ func TestInvalidResultsOfTransports(t *testing.T) {
 		resp, _ := respond(201, `{"apiKey":"value","uid":"uid"}`)(req)
 		return resp, errors.New("a response and an error")
 	}
-	neither := func(*http.Request) (*http.Response, error) { return nil, nil } //nolint:nilnil // the case
+	neither := failing(written, nil)
 	nothing := func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: 201}, nil }
 	for want, result := range map[string]httpmock.Responder{
 		"a response and an error":              both,
@@ -534,6 +670,75 @@ func TestRootCAsWithAnyDefaultTransport(t *testing.T) { //nolint:paralleltest //
 	}
 }
 
+// newDefaultTransportClient returns a client with a default transport whose connections lead
+// to serve, in memory. open counts those that are open.
+func newDefaultTransportClient(t *testing.T, serve func(net.Conn), opts ...palette.Option) (client *palette.Client, open *atomic.Int64) {
+	t.Helper()
+	open = new(atomic.Int64)
+	original := http.DefaultTransport
+	t.Cleanup(func() { http.DefaultTransport = original })
+	http.DefaultTransport = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		conn, server := net.Pipe()
+		open.Add(1)
+		go func() {
+			defer open.Add(-1)
+			serve(server)
+			_, _ = io.Copy(io.Discard, server) // until the client closes the connection
+		}()
+		return conn, nil
+	}}
+	client, err := palette.NewClient(append(opts, palette.WithAPIKey(testKey), palette.WithBaseURL("http://127.0.0.1"))...)
+	require.NoError(t, err)
+	t.Cleanup(client.CloseIdleConnections)
+	return client, open
+}
+
+// Load balancers close idle connections after 60 seconds.
+func TestIdleConnectionsAreClosedAfter50Seconds(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
+	synctest.Test(t, func(t *testing.T) {
+		client, open := newDefaultTransportClient(t, func(conn net.Conn) {
+			_, err := http.ReadRequest(bufio.NewReader(conn))
+			assert.NoError(t, err)
+			_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+		})
+
+		require.NoError(t, client.APIKeys.Delete(t.Context(), testUID))
+
+		<-time.After(50*time.Second - 1)
+		synctest.Wait()
+		assert.EqualValues(t, 1, open.Load())
+		<-time.After(1)
+		synctest.Wait()
+		assert.Zero(t, open.Load())
+	})
+}
+
+// Other connections may have gone dead as well.
+func TestAttemptTimeoutClosesIdleConnections(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
+	synctest.Test(t, func(t *testing.T) {
+		var requests atomic.Int64
+		client, open := newDefaultTransportClient(t, func(conn net.Conn) {
+			reader := bufio.NewReader(conn)
+			for _, err := http.ReadRequest(reader); err == nil && requests.Add(1) <= 2; _, err = http.ReadRequest(reader) {
+				<-time.After(time.Millisecond) // until there are two connections
+				_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+			}
+		}, palette.WithMaxRetries(0))
+		var callers sync.WaitGroup
+		for range 2 {
+			callers.Go(func() { assert.NoError(t, client.APIKeys.Delete(t.Context(), testUID)) })
+		}
+		callers.Wait()
+		require.EqualValues(t, 2, open.Load())
+
+		err := client.APIKeys.Delete(t.Context(), testUID)
+
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		synctest.Wait()
+		assert.Zero(t, open.Load())
+	})
+}
+
 // httpmock replaces it.
 func TestReplacedDefaultTransportIsUsed(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
 	original, m := http.DefaultTransport, newMock(t, respond(200, testKeyJSON))
@@ -547,58 +752,4 @@ func TestReplacedDefaultTransportIsUsed(t *testing.T) { //nolint:paralleltest //
 
 	_, err := palette.NewClient(palette.WithAPIKey(testKey), palette.WithInsecureSkipVerify())
 	require.ErrorContains(t, err, "TLS: http.DefaultTransport was replaced by palette_test.sharedTransport, which cannot be configured")
-}
-
-// newNetworkClient returns a client that uses its own transport over real connections.
-func newNetworkClient(t *testing.T, server *httptest.Server, opts ...palette.Option) *palette.Client {
-	t.Helper()
-	opts = append([]palette.Option{
-		palette.WithAPIKey(testKey), palette.WithBaseURL(server.URL + "/prefix"), palette.WithoutRateLimit(),
-	}, opts...)
-	if cert := server.Certificate(); cert != nil {
-		pool := x509.NewCertPool()
-		pool.AddCert(cert)
-		opts = append(opts, palette.WithRootCAs(pool))
-	}
-	client, err := palette.NewClient(opts...)
-	require.NoError(t, err)
-	t.Cleanup(client.CloseIdleConnections)
-	return client
-}
-
-// createConcurrently creates n keys from several goroutines and returns the number of
-// failed calls.
-func createConcurrently(t testing.TB, client *palette.Client, n, goroutines int) int64 {
-	t.Helper()
-	var wg sync.WaitGroup
-	var next, failed atomic.Int64
-	for range goroutines {
-		wg.Go(func() {
-			for next.Add(1) <= int64(n) {
-				if _, err := createKey(t, client); err != nil {
-					failed.Add(1)
-					t.Log(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	return failed.Load()
-}
-
-// getConcurrently gets a key n times at once and returns the number of failed calls.
-func getConcurrently(t *testing.T, client *palette.Client, n int) int64 {
-	t.Helper()
-	var wg sync.WaitGroup
-	var failed atomic.Int64
-	for range n {
-		wg.Go(func() {
-			if err := getKey(t, client); err != nil {
-				failed.Add(1)
-				t.Log(err)
-			}
-		})
-	}
-	wg.Wait()
-	return failed.Load()
 }
