@@ -63,7 +63,9 @@ func (s *tokenSource) authenticate(ctx context.Context) (string, error) {
 	if resp.StatusCode != http.StatusOK {
 		return "", errors.New(resp.Status)
 	}
-	var result struct{ Authorization string }
+	var result struct {
+		Authorization string `json:"Authorization"`
+	}
 	err = json.NewDecoder(resp.Body).Decode(&result)
 	return result.Authorization, err
 }
