@@ -33,6 +33,7 @@ var checkedElsewhere = map[string]string{
 
 // Every shell line of the documents runs without an error, against a fake server.
 func TestShellLines(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("there is no sh")
 	}
@@ -42,7 +43,6 @@ func TestShellLines(t *testing.T) {
 	// A test suite in another language: it needs the variables that serve sets.
 	npm := "#!/bin/sh\n[ -n \"$PALETTE_HOST\" ] && [ -n \"$PALETTE_API_KEY\" ]\n"
 	require.NoError(t, os.WriteFile(filepath.Join(bin, "npm"), []byte(npm), 0o700))
-	t.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	unused := map[string]bool{}
 	for start := range checkedElsewhere {
 		unused[start] = true
@@ -55,7 +55,10 @@ func TestShellLines(t *testing.T) {
 				delete(unused, start)
 				continue
 			}
-			t.Run(block.document+": "+line, func(t *testing.T) { runLine(t, line) })
+			t.Run(block.document+": "+line, func(t *testing.T) {
+				t.Parallel()
+				runLine(t, bin, line)
+			})
 		}
 	}
 
@@ -72,8 +75,9 @@ func elsewhere(line string) string {
 	return ""
 }
 
-// runLine runs a shell line in an empty folder. KEY_UID is a key of the server.
-func runLine(t *testing.T, line string) {
+// runLine runs a shell line in an empty folder, with the programs in the folder bin. KEY_UID
+// is a key of the server.
+func runLine(t *testing.T, bin, line string) {
 	t.Helper()
 	if _, err := exec.LookPath("curl"); err != nil && strings.Contains(line, "curl ") {
 		t.Skip("curl is not installed")
@@ -82,7 +86,7 @@ func runLine(t *testing.T, line string) {
 	uid, _ := server.AddKey(palettetest.Key{Name: "ci", Active: true})
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", strings.ReplaceAll(line, "curl ", "curl --silent --show-error --fail "))
 	cmd.Dir = t.TempDir()
-	cmd.Env = append(os.Environ(), "PALETTE_HOST="+server.URL, "PALETTE_API_KEY="+server.APIKey, "KEY_UID="+uid)
+	cmd.Env = append(os.Environ(), "PATH="+bin+string(filepath.ListSeparator)+os.Getenv("PATH"), "PALETTE_HOST="+server.URL, "PALETTE_API_KEY="+server.APIKey, "KEY_UID="+uid)
 
 	out, err := cmd.CombinedOutput()
 
