@@ -44,7 +44,7 @@ type Client struct {
 func NewClient(opts ...Option) (*Client, error) {
 	cfg, err := newConfig(opts)
 	if err != nil {
-		return nil, err
+		return nil, invalidArgument("NewClient", err)
 	}
 	c := &Client{
 		credential: cfg.credential,

@@ -26,10 +26,13 @@ func TestLayoutOfContributing(t *testing.T) {
 	}
 	files, err := filepath.Glob("*.go")
 	require.NoError(t, err)
-	internal, err := filepath.Glob("internal/[tr]*/*.go") // transport, ratelimit
-	require.NoError(t, err)
+	for _, pattern := range []string{"internal/*/*.go", "internal/*/*/*.go"} {
+		internal, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		files = append(files, internal...)
+	}
 
-	for _, file := range append(files, internal...) {
+	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
 		}

@@ -294,7 +294,7 @@ func Test401AfterAChangedFileIsRetriedOnce(t *testing.T) {
 
 			require.NoError(t, err)
 			assert.Equal(t, []string{"old-key", "new-key"}, sentKeys(m))
-			assert.Contains(t, log.String(), `wait=0s reason="status 401"`)
+			assert.Contains(t, log.String(), `wait=0s reason="the credential has changed"`)
 		})
 	}
 }
@@ -325,6 +325,35 @@ func Test401IsRetriedOnceIfTheKeyKeepsChanging(t *testing.T) {
 	require.ErrorIs(t, getKey(t, client), palette.ErrUnauthorized)
 
 	assert.Len(t, m.requests(), 2)
+}
+
+// Under load, a call can meet two rotations.
+func Test401IsRetriedAsLongAsTheKeyChanges(t *testing.T) {
+	t.Parallel()
+	no := respondError(401, "UnAuthorizedAccess", "no")
+	keys := []string{"key-1", "key-2", "key-2", "key-3", "key-3", "key-4", "key-4"} // sent, and asked for after each 401
+	var n int
+	next := func(context.Context) (string, error) { n++; return keys[n-1], nil }
+	m := newMock(t, no, no, no, respond(200, testKeyJSON))
+
+	require.NoError(t, getKey(t, newFuncClient(t, m, next, palette.WithMaxRetries(3))))
+
+	assert.Equal(t, []string{"key-1", "key-2", "key-3", "key-4"}, sentKeys(m))
+}
+
+// The error of the function may be that of another client.
+func TestErrorOfTheAPIKeyFuncKeepsItsFields(t *testing.T) {
+	t.Parallel()
+	login := &palette.APIError{Op: "login", Host: "login.test", StatusCode: 401}
+	calls := 0
+	client := newFuncClient(t, newMock(t), func(context.Context) (string, error) { calls++; return "", login })
+
+	err := getKey(t, client)
+
+	require.EqualError(t, err, "palette: apiKeys.get: credential: palette: login: 401 Unauthorized (host login.test); "+
+		"a credential works only on its own host and tenant, until it expires or is revoked (host palette.test, 1 attempt)")
+	assert.Equal(t, "login", login.Op)
+	assert.Equal(t, 1, calls)
 }
 
 // 32 goroutines list keys while the key is replaced 50 times. Each old key stops working at

@@ -30,7 +30,8 @@
 // the base URL and does not follow redirects.
 //
 // A file or a function is read before each attempt. If the server responds with 401 and
-// the credential has changed in the meantime, the call is retried once with the new one.
+// the credential has changed in the meantime, the call is retried with the new one, up to
+// [WithMaxRetries] times, but at least once.
 //
 // # Errors
 //
@@ -70,7 +71,7 @@
 //
 //	operation        retried on
 //	all but Create   failures to connect, reset or truncated responses, attempt timeouts,
-//	                 429, 502, 503, 504
+//	                 408, 429, 502, 503, 504
 //	Create           429, failures in which the server did not process the request (see
 //	                 Connections)
 //	none             500 (Palette uses it for business errors), all other statuses, invalid
@@ -87,7 +88,8 @@
 // can create two keys.
 //
 // If Delete is retried after an attempt that the server may have processed, and the key
-// does not exist, Delete returns nil.
+// does not exist, Delete returns nil. A proxy can respond with 408 or 5xx after the work was
+// done, so these attempts count as processed.
 //
 // # Connections
 //
@@ -101,7 +103,7 @@
 // the request may have been processed. A transport of your own that calls no hook of
 // [net/http/httptrace] counts as having sent the request.
 //
-// If a connection silently stops carrying bytes, at most one attempt of a call fails:
+// If a connection goes dead, at most one attempt of a call fails:
 // HTTP/2 connections are checked with pings, and after an attempt timeout the client closes
 // its idle connections.
 //
@@ -117,8 +119,8 @@
 // The limiter adapts to the server. If the server responds with 429, or with a 503 that is
 // not from Palette, the limiter pauses all calls for the Retry-After duration, at most the
 // maximum backoff. It also halves the rate, down to a tenth of the configured one, and
-// disables bursts until the full rate is back. Successes raise the rate by 5 % of the
-// configured rate each second. Retries after a 429 or a refused HTTP/2 stream have their own
+// disables bursts until the full rate is back. Every response that reports no overload
+// raises the rate by 5 % of the configured rate per second. Retries after a 429 or a refused HTTP/2 stream have their own
 // maximum, four times [WithMaxRetries].
 //
 // # Secrets

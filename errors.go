@@ -283,18 +283,6 @@ func hint(err error) string {
 	return ""
 }
 
-// contextError returns the error of ctx with its cause, or nil if ctx has not ended.
-func contextError(ctx context.Context) error {
-	err := ctx.Err()
-	if err == nil {
-		return nil
-	}
-	if cause := context.Cause(ctx); !errors.Is(err, cause) {
-		return fmt.Errorf("%w: %w", err, cause)
-	}
-	return err
-}
-
 // withNote returns err with a note at the end of its text. The result is also the given
 // class, if there is one.
 func withNote(err error, note string, class ...error) error {

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -61,7 +63,8 @@ func TestAPIErrorText(t *testing.T) {
 		"422 608: too long (1 attempt)":                                                                          {StatusCode: 422, Code: "608", Message: "too long", Attempts: 1},
 		"404 Not Found: no path (1 attempt); the path does not exist: check the path of the base URL":            {StatusCode: 404, Code: "404", Message: "no path", Attempts: 1},
 		"307 Temporary Redirect: to /login (ref r-1, 1 attempt); redirects are not followed: check the base URL": {StatusCode: 307, Location: "/login", Ref: "r-1", Attempts: 1},
-		"520: origin is down (1 attempt)":                                                                        {StatusCode: 520, Message: "origin is down", Attempts: 1},
+		"403 Forbidden":                   {StatusCode: 403},
+		"520: origin is down (1 attempt)": {StatusCode: 520, Message: "origin is down", Attempts: 1},
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
@@ -70,6 +73,13 @@ func TestAPIErrorText(t *testing.T) {
 			assert.EqualError(t, &err, "palette: apiKeys.get: "+want)
 		})
 	}
+}
+
+// A user's test constructs an APIError with what it is about.
+func TestAPIErrorTextHasNoEmptyParts(t *testing.T) {
+	t.Parallel()
+
+	assert.EqualError(t, &palette.APIError{StatusCode: 403}, "palette: 403 Forbidden")
 }
 
 func TestAPIErrorClass(t *testing.T) {
@@ -392,6 +402,15 @@ func proxyClient(t *testing.T, status int) (*palette.Client, *httptest.Server) {
 	return client, proxy
 }
 
+// defaultHostClient returns a client that is given no host.
+func defaultHostClient(t *testing.T, responses ...httpmock.Responder) *palette.Client {
+	t.Helper()
+	client, err := palette.NewClient(palette.WithAPIKey(testKey), palette.WithMaxRetries(0),
+		palette.WithHTTPClient(&http.Client{Transport: newMock(t, responses...)}))
+	require.NoError(t, err)
+	return client
+}
+
 func TestErrorMessages(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
 	html := http.Header{"Content-Type": {"text/html; charset=utf-8"}}
 	jsonType := http.Header{"Content-Type": {"application/json"}}
@@ -405,6 +424,8 @@ func TestErrorMessages(t *testing.T) { //nolint:paralleltest // replaces http.De
 	tls.StartTLS()
 	t.Cleanup(tls.Close)
 
+	keyFile := filepath.Join(t.TempDir(), "key")
+	writeFile(t, keyFile, testKey)
 	const jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
 	var messages []string
 	for _, tt := range []struct { //nolint:paralleltest // as above
@@ -414,7 +435,31 @@ func TestErrorMessages(t *testing.T) { //nolint:paralleltest // replaces http.De
 	}{
 		{"401", func(t *testing.T) (string, error) {
 			return testHost, getKey(t, respondingClient(t, 401, jsonType, `{"code":"UnAuthorizedAccess","message":"no access"}`))
-		}, "palette: apiKeys.get: 401 UnAuthorizedAccess: no access (host HOST, 1 attempt); a credential works only on its own host and tenant, until it expires or is revoked"},
+		}, "palette: apiKeys.get: 401 UnAuthorizedAccess: no access (host HOST, 1 attempt); a credential works only on its own host and tenant, until it expires or is revoked; the credential is from WithAPIKey"},
+		{"401, default host", func(t *testing.T) (string, error) {
+			return "api.spectrocloud.com", getKey(t, defaultHostClient(t, respond(401, `{"code":"UnAuthorizedAccess"}`)))
+		}, "palette: apiKeys.get: 401 UnAuthorizedAccess (host HOST, 1 attempt); a credential works only on its own host and tenant, until it expires or is revoked; " +
+			"the credential is from WithAPIKey; HOST is the default host: set PALETTE_HOST or WithBaseURL if yours is another"},
+		{"401, quotation marks", func(t *testing.T) (string, error) {
+			return testHost, getKey(t, respondingClient(t, 401, jsonType, `{}`, palette.WithAPIKey(`"`+testKey+`"`)))
+		}, "palette: apiKeys.get: 401 Unauthorized (host HOST, 1 attempt); a credential works only on its own host and tenant, until it expires or is revoked; " +
+			"the credential is from WithAPIKey, and is in quotation marks"},
+		{"401, header in front", func(t *testing.T) (string, error) {
+			return testHost, getKey(t, respondingClient(t, 401, jsonType, `{}`, palette.WithAPIKey("apikey:"+testKey)))
+		}, "palette: apiKeys.get: 401 Unauthorized (host HOST, 1 attempt); a credential works only on its own host and tenant, until it expires or is revoked; " +
+			`the credential is from WithAPIKey, and starts with "ApiKey:"`},
+		{"401, path", func(t *testing.T) (string, error) {
+			return testHost, getKey(t, respondingClient(t, 401, jsonType, `{}`, palette.WithAPIKey(keyFile)))
+		}, "palette: apiKeys.get: 401 Unauthorized (host HOST, 1 attempt); a credential works only on its own host and tenant, until it expires or is revoked; " +
+			"the credential is from WithAPIKey, and is the path of a file: use WithAPIKeyFile or PALETTE_API_KEY_FILE"},
+		{"401, file of the environment", func(t *testing.T) (string, error) {
+			t.Setenv("PALETTE_API_KEY_FILE", keyFile)
+			client, err := palette.NewClient(palette.WithEnv(), palette.WithBaseURL(testHost),
+				palette.WithHTTPClient(&http.Client{Transport: newMock(t, respond(401, `{}`))}))
+			require.NoError(t, err)
+			return testHost, getKey(t, client)
+		}, "palette: apiKeys.get: 401 Unauthorized (host HOST, 1 attempt); a credential works only on its own host and tenant, until it expires or is revoked; " +
+			"the credential is from PALETTE_API_KEY_FILE (" + keyFile + ")"},
 		{"403", func(t *testing.T) (string, error) {
 			return testHost, getKey(t, respondingClient(t, 403, jsonType, `{"code":"OperationForbidden","message":"no permission"}`))
 		}, "palette: apiKeys.get: 403 OperationForbidden: no permission (host HOST, 1 attempt)"},
@@ -425,6 +470,27 @@ func TestErrorMessages(t *testing.T) { //nolint:paralleltest // replaces http.De
 		{"connection refused", func(t *testing.T) (string, error) {
 			return hostOf(closed), getKey(t, newNetworkClient(t, closed, palette.WithMaxRetries(0)))
 		}, "palette: apiKeys.get: connecting: dial tcp HOST: connect: connection refused (host HOST, 1 attempt)"},
+		{"no such host", func(t *testing.T) (string, error) {
+			noSuchHost := &net.DNSError{Err: "no such host", Name: "api.spectrocloud.com", IsNotFound: true}
+			return "api.spectrocloud.com", getKey(t, defaultHostClient(t, failing(connecting, &net.OpError{Op: "dial", Net: "tcp", Err: noSuchHost})))
+		}, "palette: apiKeys.get: connecting: dial tcp: lookup HOST: no such host (host HOST, 1 attempt); check the spelling of the host, and DNS; " +
+			"HOST is the default host: set PALETTE_HOST or WithBaseURL if yours is another"},
+		{"certificate for another name", func(t *testing.T) (string, error) {
+			_, port, _ := net.SplitHostPort(hostOf(tls))
+			client := newTestClient(t, tls.Client().Transport, palette.WithBaseURL("https://localhost:"+port))
+			return "localhost:" + port, getKey(t, client)
+		}, "palette: apiKeys.get: connecting: tls: failed to verify certificate: x509: certificate is valid for example.com, *.example.com, not localhost (host HOST, 1 attempt); check the host of the base URL"},
+		{"http to an https port", func(t *testing.T) (string, error) {
+			return hostOf(tls), getKey(t, newTestClient(t, http.DefaultTransport, palette.WithBaseURL("http://"+hostOf(tls))))
+		}, "palette: apiKeys.get: 400 Bad Request: the port speaks https, not http (host HOST, 1 attempt)"},
+		{"http to an https port of nginx", func(t *testing.T) (string, error) {
+			return testHost, getKey(t, respondingClient(t, 400, html, "<title>400 The plain HTTP request was sent to HTTPS port</title>"))
+		}, "palette: apiKeys.get: 400 Bad Request: the port speaks https, not http (host HOST, 1 attempt)"},
+		{"proxy that is down", func(t *testing.T) (string, error) {
+			client, proxy := proxyClient(t, 502)
+			proxy.Close()
+			return hostOf(proxy), getKey(t, client)
+		}, "palette: apiKeys.get: connecting: proxyconnect tcp: dial tcp HOST: connect: connection refused (host palette.test, 4 attempts); check HTTPS_PROXY"},
 		{"attempt timeout", func(t *testing.T) (string, error) {
 			return hostOf(hanging), getKey(t, newNetworkClient(t, hanging, append(withFastRetries(1), palette.WithTimeout(20*time.Millisecond))...))
 		}, "palette: apiKeys.get: waiting for the response: the attempt took longer than 20ms (WithTimeout) (host HOST, 2 attempts)"},
@@ -441,7 +507,7 @@ func TestErrorMessages(t *testing.T) { //nolint:paralleltest // replaces http.De
 		}, "palette: apiKeys.get: connecting: tls: failed to verify certificate: x509: certificate signed by unknown authority (host HOST, 1 attempt); use WithRootCAs or PALETTE_CA_FILE to trust a private CA"},
 		{"sign-in page", func(t *testing.T) (string, error) {
 			return testHost, getKey(t, respondingClient(t, 200, html, "<html>Please sign in</html>"))
-		}, `palette: apiKeys.get: unexpected response: status 200 with Content-Type "text/html", not JSON: something other than Palette responded (host HOST, 1 attempt)`},
+		}, `palette: apiKeys.get: unexpected response: status 200 with Content-Type "text/html", not JSON: something other than Palette responded, such as a proxy or a sign-in page before it (host HOST, 1 attempt)`},
 		{"wrong path prefix", func(t *testing.T) (string, error) {
 			server := palettetest.NewServer(palettetest.WithPathPrefix("/palette"))
 			t.Cleanup(server.Close)
@@ -457,7 +523,7 @@ func TestErrorMessages(t *testing.T) { //nolint:paralleltest // replaces http.De
 		{"proxy, 407", func(t *testing.T) (string, error) {
 			client, proxy := proxyClient(t, 407)
 			return hostOf(proxy), getKey(t, client)
-		}, "palette: apiKeys.get: connecting: proxy HOST refused the connection: 407 Proxy Authentication Required (host palette.test, 1 attempt)"},
+		}, "palette: apiKeys.get: connecting: proxy HOST refused the connection: 407 Proxy Authentication Required: check the user and password in HTTPS_PROXY (host palette.test, 1 attempt)"},
 		{"proxy, 502", func(t *testing.T) (string, error) {
 			client, proxy := proxyClient(t, 502)
 			return hostOf(proxy), getKey(t, client)

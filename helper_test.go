@@ -99,7 +99,7 @@ func operations() []operation {
 func keyOperations(uid string) []operation {
 	path := "/v1/apiKeys/" + uid
 	get := operation{
-		name: "Get", op: "apiKeys.get", method: "GET", path: path, success: 200, response: testKeyJSON,
+		name: "Get", op: "apiKeys.get", method: "GET", path: path, success: 200, response: strings.ReplaceAll(testKeyJSON, testUID, uid),
 		call: func(ctx context.Context, s *palette.APIKeysService) (any, error) {
 			key, err := s.Get(ctx, uid)
 			return nilIf(key == nil, key), err

@@ -52,7 +52,7 @@ func WithAPIKey(key string) Option {
 // WithAPIKeyFile makes the client read the API key from a file before each attempt, so
 // that the key can be replaced while the client is in use. White space around the key is
 // ignored. While the file is missing or empty, the client uses the last key that it has
-// read. NewClient reads the file once.
+// read. It must be a regular file. NewClient reads it once.
 func WithAPIKeyFile(path string) Option {
 	return func(c *config) error {
 		file, err := fileCredential(path)
@@ -180,8 +180,8 @@ func WithTimeout(perAttempt time.Duration) Option {
 
 // WithMaxRetries sets the maximum number of retries of a call. The default is 3; 0
 // disables retries. Retries after a refused HTTP/2 stream or, with a rate limiter, after a
-// 429 have their own maximum, four times n. The retry with a changed credential after a 401
-// does not count.
+// 429 have their own maximum, four times n. So have retries with a changed credential after a
+// 401: n, but at least one.
 func WithMaxRetries(n int) Option {
 	return func(c *config) error {
 		c.retries.maxRetries = n
@@ -216,9 +216,10 @@ func WithoutRateLimit() Option {
 }
 
 // WithLogger makes the client log to l: each attempt at level Debug (op, method, path,
-// status, attempt, duration), each retry at level Warn (op, method, path, wait, reason),
-// and each wait of at least a second for the rate limiter at level Info (op, wait). It
-// never logs headers, bodies or texts of the server. The default is no logging.
+// status, attempt, duration), each wait of at least a second for the rate limiter at level
+// Debug (op, wait), each retry at level Warn (op, method, path, wait, reason), and each time
+// that the server makes the client slow down at level Warn (op, requestsPerSecond). It never
+// logs headers, bodies or texts of the server. The default is no logging.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) error {
 		c.logger = l
@@ -268,10 +269,7 @@ func newConfig(opts []Option) (*config, error) {
 	}
 	c.retries.limited = c.limiter != nil
 	errs = append(errs, c.checkCredentials(), c.checkTLS(), c.checkHTTP())
-	if err := errors.Join(errs...); err != nil {
-		return nil, invalidArgument("NewClient", err)
-	}
-	return c, nil
+	return c, errors.Join(errs...)
 }
 
 // checkCredentials selects the only credential.

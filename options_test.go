@@ -71,6 +71,13 @@ func TestInvalidOptions(t *testing.T) {
 	}
 }
 
+func TestInvalidOptionIsReportedIfALaterOneIsValid(t *testing.T) {
+	t.Parallel()
+
+	requireInvalidOptions(t, "WithTimeout must be positive, is 0s; WithAPIKey is invalid: the credential is empty",
+		palette.WithTimeout(0), palette.WithTimeout(time.Second), palette.WithAPIKey(""), palette.WithAPIKey(testKey))
+}
+
 func TestSmallestValidOptions(t *testing.T) {
 	t.Parallel()
 

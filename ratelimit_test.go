@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -480,19 +481,93 @@ func TestRetriesAfter429HaveTheirOwnCount(t *testing.T) {
 	}
 }
 
+// A batch of deletes may find most keys deleted already.
+func TestRateRecoversWhileResponsesReportNoOverload(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		responses := []httpmock.Responder{busyFor(429, "")}
+		for range 400 {
+			responses = append(responses, respondError(404, "ResourceNotFound", "no key"))
+		}
+		client := newDefaultClient(t, newMock(t, responses...), palette.WithRateLimit(10, 1), palette.WithBackoff(0, time.Second))
+		require.ErrorIs(t, client.APIKeys.Delete(t.Context(), testUID), palette.ErrNotFound)
+		for range 300 {
+			require.ErrorIs(t, client.APIKeys.Delete(t.Context(), testUID), palette.ErrNotFound)
+		}
+		start := time.Now()
+
+		for range 50 {
+			require.ErrorIs(t, client.APIKeys.Delete(t.Context(), testUID), palette.ErrNotFound)
+		}
+
+		assert.InDelta(t, 5, time.Since(start).Seconds(), 0.1, "the full rate is back")
+	})
+}
+
+func TestErrRateLimitedInTheQueueIfAPauseBegins(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		overloaded := func(req *http.Request) (*http.Response, error) {
+			<-time.After(2 * time.Second)
+			return busyFor(429, "20")(req)
+		}
+		client := newDefaultClient(t, newMock(t, overloaded, respond(200, testKeyJSON)), palette.WithRateLimit(0.2, 1))
+		var calls sync.WaitGroup
+		calls.Go(func() { assert.NoError(t, getKey(t, client)) })
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		defer cancel()
+
+		var errs [2]error
+		for i := range errs { // the first waits for a token, the second for its turn
+			calls.Go(func() { _, errs[i] = client.APIKeys.Get(ctx, testUID) })
+		}
+		calls.Wait()
+
+		for _, err := range errs {
+			require.ErrorIs(t, err, palette.ErrRateLimited)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.EqualError(t, err, "palette: apiKeys.get: the context would end before the rate limiter allows the request")
+		}
+	})
+}
+
+func TestSlowdownIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		responses := []httpmock.Responder{busyFor(429, "1")}
+		for range 120 {
+			responses = append(responses, respond(204, ""))
+		}
+		client := newDefaultClient(t, newMock(t, responses...), palette.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+
+		var calls sync.WaitGroup
+		for range 120 {
+			calls.Go(func() { assert.NoError(t, client.APIKeys.Revoke(t.Context(), testUID)) })
+		}
+		calls.Wait()
+
+		assert.Equal(t, 1, strings.Count(log.String(), `level=WARN msg="palette: the server is overloaded, slowing down" op=apiKeys.revoke requestsPerSecond=4.5`), log.String())
+		assert.NotContains(t, log.String(), "waiting for the rate limiter")
+	})
+}
+
 func TestLongWaitsForTheRateLimiterAreLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		m := newMock(t, respond(200, testKeyJSON), respond(200, testKeyJSON), respond(200, testKeyJSON))
-		client := newDefaultClient(t, m, palette.WithRateLimit(1, 1), palette.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		client := newDefaultClient(t, m, palette.WithRateLimit(1, 1), palette.WithLogger(debugLogger(&log)))
 
 		require.NoError(t, getKey(t, client))
 		require.NoError(t, getKey(t, client))
 		time.Sleep(500 * time.Millisecond) //nolint:forbidigo // virtual time
 		require.NoError(t, getKey(t, client))
 
-		assert.Regexp(t, `^time=\S+ level=INFO msg="palette: waiting for the rate limiter" op=apiKeys.get wait=1s\n$`, log.String())
+		assert.Equal(t, 1, strings.Count(log.String(), "waiting for the rate limiter"))
+		assert.Contains(t, log.String(), `level=DEBUG msg="palette: waiting for the rate limiter" op=apiKeys.get wait=1s`)
+		assert.NotContains(t, log.String(), "level=WARN")
 	})
 }
 

@@ -213,6 +213,27 @@ func TestClientWithConnectionsDoesNotShowItsCredential(t *testing.T) {
 	}
 }
 
+// Other encoders choose other letters, and encode more characters.
+func TestRedactionUndoesEveryEncoding(t *testing.T) {
+	t.Parallel()
+	for name, form := range map[string]string{
+		"URL, lower case":  "test-credential%2b4711%2f%3d",
+		"JSON, upper case": `test-credential\u002B4711\u002F\u003D`,
+		"JSON, lower case": `test-credential\u002b4711\u002f=`,
+		"HTML, decimal":    "test-credential&#43;4711&#47;&#61;",
+		"HTML, hex":        "test-credential&#x2B;4711&#x2F;&#x3d;",
+		"HTML in JSON":     `test-credential\u0026#43;4711/=`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			err := apiErrorOf(t, respondAs("text/plain", "no key "+form))
+
+			assert.Equal(t, `Content-Type is "text/plain", not JSON: [REDACTED]`, err.Message)
+		})
+	}
+}
+
 // FuzzRedact requires that no encoding of a credential that a server repeats is in an error.
 func FuzzRedact(f *testing.F) {
 	for _, key := range append(validKeys, echoKey, testKey, plainKey, "0000&amp", "0000000%", "%00%00%00", `"message"`) {

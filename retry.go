@@ -127,24 +127,6 @@ func (b backoff) wait(n int, retryAfter time.Duration) time.Duration {
 	return max(retryAfter, floor+rand.N(ceiling-floor+1)) //nolint:gosec // jitter needs no secure source
 }
 
-// endsWithin reports whether the deadline of ctx passes within d.
-func endsWithin(ctx context.Context, d time.Duration) bool {
-	deadline, ok := ctx.Deadline()
-	return ok && time.Until(deadline) <= d
-}
-
-// sleep waits for d. If ctx ends first, it returns the error of ctx.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return contextError(ctx)
-	}
-}
-
 // parseRetryAfter parses a Retry-After header, which holds seconds or a date. It returns
 // 0 if the header is invalid or the date is in the past.
 func parseRetryAfter(value string, now time.Time) time.Duration {

@@ -315,6 +315,26 @@ func TestRequestOfAFailedAttemptIsNotSent(t *testing.T) {
 	})
 }
 
+// A circuit breaker responds itself, so no key was created or deleted.
+func TestResponseOfAWrapperIsNotProcessed(t *testing.T) {
+	t.Parallel()
+	var calls int
+	breaking := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		if calls++; calls == 1 {
+			return busy(503)(req)
+		}
+		return next.RoundTrip(req)
+	})
+
+	_, err := createKey(t, newTestClient(t, newMock(t), append(withFastRetries(0), breaking)...))
+	require.ErrorIs(t, err, palette.ErrServer)
+	requireOutcomeUnknown(t, err, false)
+
+	calls = 0
+	client := newTestClient(t, newMock(t, respondError(404, "ResourceNotFound", "text")), append(withFastRetries(3), breaking)...)
+	require.ErrorIs(t, client.APIKeys.Delete(t.Context(), testUID), palette.ErrNotFound)
+}
+
 func TestWrapperThatReadsTheBodyAndSendsNothing(t *testing.T) {
 	t.Parallel()
 	failing := withWrapper(func(_ http.RoundTripper, req *http.Request) (*http.Response, error) {
@@ -474,6 +494,9 @@ func TestCreateIsRetriedIfHTTP2RefusedIt(t *testing.T) {
 	}{
 		{"refused stream", errors.New(stream), true},
 		{"GOAWAY", errors.New(goAway), true},
+		{"GOAWAY with an error code", errors.New("http2: Transport received GOAWAY from server ErrCode:ENHANCE_YOUR_CALM"), true},
+		{"GOAWAY with an unknown code", errors.New("http2: Transport received GOAWAY from server ErrCode:unknown error code 0x99"), true},
+		{"GOAWAY with an error code, text after", errors.New("http2: Transport received GOAWAY from server ErrCode:CANCEL, debug=\"x\""), false},
 		{"wrapped", fmt.Errorf("tracing: %w", &net.OpError{Op: "write", Err: errors.New(goAway)}), true},
 		{"other code", errors.New(strings.Replace(stream, "REFUSED_STREAM", "PROTOCOL_ERROR", 1)), false},
 		{"error of the client", errors.New(strings.Replace(stream, "received from peer", "x", 1)), false},
@@ -693,6 +716,21 @@ func newDefaultTransportClient(t *testing.T, serve func(net.Conn), opts ...palet
 	return client, open
 }
 
+// A dialer for TLS would ignore the certificates that are given.
+func TestTLSOptionsCountWithADialerForTLS(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
+	original := http.DefaultTransport.(*http.Transport)
+	t.Cleanup(func() { http.DefaultTransport = original })
+	server, _ := startServer(t, true, serveKey)
+	dialing := original.Clone()
+	dialing.DialTLSContext = func(context.Context, string, string) (net.Conn, error) {
+		t.Error("the dialer for TLS was used")
+		return nil, errConnRefused
+	}
+	http.DefaultTransport = dialing
+
+	require.NoError(t, getKey(t, newNetworkClient(t, server)))
+}
+
 // Load balancers close idle connections after 60 seconds.
 func TestIdleConnectionsAreClosedAfter50Seconds(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
 	synctest.Test(t, func(t *testing.T) {
@@ -737,6 +775,34 @@ func TestAttemptTimeoutClosesIdleConnections(t *testing.T) { //nolint:parallelte
 		synctest.Wait()
 		assert.Zero(t, open.Load())
 	})
+}
+
+// The deadline of the caller says nothing about the connections.
+func TestDeadlineOfTheCallerKeepsIdleConnections(t *testing.T) {
+	t.Parallel()
+	var both sync.WaitGroup
+	both.Add(2)
+	var gets atomic.Int64
+	server, conns := startServer(t, false, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method == http.MethodDelete {
+			<-req.Context().Done()
+			return
+		}
+		if gets.Add(1) <= 2 { // at the same time, so that two connections are idle afterwards
+			both.Done()
+			both.Wait()
+		}
+		serveKey(w, req)
+	}))
+	client := newNetworkClient(t, server)
+	require.Zero(t, getConcurrently(t, client, 2))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+
+	require.ErrorIs(t, client.APIKeys.Delete(ctx, testUID), context.DeadlineExceeded)
+	require.NoError(t, getKey(t, client))
+
+	assert.EqualValues(t, 2, conns.dialed.Load())
 }
 
 // httpmock replaces it.

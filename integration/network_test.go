@@ -207,6 +207,27 @@ func TestCreateIsNotRetriedAfterResetOfProcessedStream(t *testing.T) {
 	}
 }
 
+// A server that ends a new connection with an error code, and names no stream that it
+// processes, has not processed the first.
+func TestCreateIsRetriedAfterGoAwayWithErrorCode(t *testing.T) {
+	t.Parallel()
+	var made, refused atomic.Int64
+	server := newFrameServer(t, 250, func(c *frameConn, stream uint32) {
+		if refused.Add(1) <= 2 {
+			_ = c.framer.WriteGoAway(0, http2.ErrCodeEnhanceYourCalm, []byte("too_many_pings"))
+			return
+		}
+		made.Add(1)
+		c.created(stream)
+	})
+	client := newNetworkClient(t, server, palette.WithBackoff(time.Millisecond, time.Millisecond))
+
+	_, err := createKey(t, client)
+
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, made.Load())
+}
+
 // A GOAWAY quotes debug data of the server, which must not pass for a refusal.
 func TestCreateIsNotRetriedAfterGoAwayWithForgedText(t *testing.T) {
 	t.Parallel()
@@ -233,6 +254,7 @@ func createKey(t *testing.T, client *palette.Client) (*palette.CreateAPIKeyRespo
 // memoryNetwork is a network of pipes, which works in virtual time. Its connections can
 // silently stop carrying bytes, as with a load balancer that forgets them.
 type memoryNetwork struct {
+	latency   time.Duration // of each direction
 	accepted  chan net.Conn
 	closed    chan struct{}
 	closeOnce sync.Once
@@ -253,12 +275,63 @@ func (c *memoryConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
+// slowConn is a connection whose bytes need some time for their way.
+type slowConn struct {
+	net.Conn
+	sent   chan packet
+	closed chan struct{}
+	once   sync.Once
+}
+
+type packet struct {
+	due  time.Time
+	data []byte
+}
+
+func newSlowConn(conn net.Conn, latency time.Duration) *slowConn {
+	c := &slowConn{Conn: conn, sent: make(chan packet, 1000), closed: make(chan struct{})}
+	go c.deliver(latency)
+	return c
+}
+
+func (c *slowConn) deliver(latency time.Duration) {
+	for {
+		select {
+		case p := <-c.sent:
+			select {
+			case <-time.After(time.Until(p.due.Add(latency))):
+				_, _ = c.Conn.Write(p.data)
+			case <-c.closed:
+			}
+		case <-c.closed:
+			return
+		}
+	}
+}
+
+func (c *slowConn) Write(data []byte) (int, error) {
+	select {
+	case c.sent <- packet{time.Now(), bytes.Clone(data)}:
+		return len(data), nil
+	case <-c.closed:
+		return 0, net.ErrClosed
+	}
+}
+
+func (c *slowConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
 func newMemoryNetwork() *memoryNetwork {
 	return &memoryNetwork{accepted: make(chan net.Conn), closed: make(chan struct{})}
 }
 
 func (n *memoryNetwork) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
-	client, server := net.Pipe()
+	var client, server net.Conn = net.Pipe()
+	if n.latency > 0 {
+		client, server = newSlowConn(client, n.latency), newSlowConn(server, n.latency)
+	}
 	conn := &memoryConn{Conn: client}
 	select {
 	case n.accepted <- server:
@@ -308,7 +381,7 @@ func TestCallsSurviveDeadConnections(t *testing.T) { //nolint:paralleltest // re
 			t.Run(tt.name+", "+strconv.Itoa(calls)+" calls", func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					network := newMemoryNetwork()
-					server := newMemoryServer(t, network, tt.http2)
+					server := newMemoryServer(t, network, tt.http2, serveKey)
 					client := newNetworkClient(t, server, tt.opts...)
 					require.Zero(t, getConcurrently(t, client, calls))
 					network.kill()
@@ -327,7 +400,7 @@ func TestCallsSurviveDeadConnections(t *testing.T) { //nolint:paralleltest // re
 }
 
 // newMemoryServer starts a server in a network of pipes, which the default transport dials.
-func newMemoryServer(t *testing.T, network *memoryNetwork, http2 bool) *httptest.Server {
+func newMemoryServer(t *testing.T, network *memoryNetwork, http2 bool, handler http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	transport := http.DefaultTransport.(*http.Transport)
 	dialing := transport.Clone()
@@ -335,13 +408,7 @@ func newMemoryServer(t *testing.T, network *memoryNetwork, http2 bool) *httptest
 	http.DefaultTransport = dialing
 	t.Cleanup(func() { http.DefaultTransport = transport })
 
-	server := &httptest.Server{Listener: network, Config: &http.Server{Handler: http.HandlerFunc(
-		func(w http.ResponseWriter, _ *http.Request) {
-			time.Sleep(time.Millisecond) //nolint:forbidigo // virtual, so that concurrent calls use several connections
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = io.WriteString(w, `{"metadata":{"name":"ci","uid":"u"}}`)
-		},
-	)}}
+	server := &httptest.Server{Listener: network, Config: &http.Server{Handler: handler}}
 	if http2 {
 		server.EnableHTTP2 = true
 		server.StartTLS()
@@ -349,6 +416,66 @@ func newMemoryServer(t *testing.T, network *memoryNetwork, http2 bool) *httptest
 		server.Start()
 	}
 	return server
+}
+
+func serveKey(w http.ResponseWriter, _ *http.Request) {
+	time.Sleep(time.Millisecond) //nolint:forbidigo // virtual, so that concurrent calls use several connections
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, `{"metadata":{"name":"ci","uid":"u"}}`)
+}
+
+// The client's pings must not end a healthy connection. With a timeout of 3 s and a round trip
+// of 600 ms, the response to a ping comes after more than half a second.
+func TestPingsKeepConnectionsOfASlowNetwork(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
+	synctest.Test(t, func(t *testing.T) {
+		network := newMemoryNetwork()
+		network.latency = 300 * time.Millisecond
+		server := newMemoryServer(t, network, true, func(w http.ResponseWriter, req *http.Request) {
+			if req.Method == http.MethodGet {
+				serveKey(w, req)
+				return
+			}
+			time.Sleep(1300 * time.Millisecond) //nolint:forbidigo // virtual
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusCreated)
+			_, _ = io.WriteString(w, `{"apiKey":"value","uid":"u"}`)
+		})
+		client := newNetworkClient(t, server, palette.WithTimeout(3*time.Second))
+		require.NoError(t, getKey(t, client))
+
+		for range 3 {
+			_, err := createKey(t, client)
+			assert.NoError(t, err)
+		}
+
+		client.CloseIdleConnections()
+		server.Close()
+	})
+}
+
+// http2.ConfigureTransport gives http.DefaultTransport a table of protocols, which holds its
+// pool of connections. A clone that used it would share connections that it did not verify.
+func TestUnverifiedConnectionsAreNotShared(t *testing.T) { //nolint:paralleltest // replaces http.DefaultTransport
+	original := http.DefaultTransport.(*http.Transport)
+	t.Cleanup(func() { http.DefaultTransport = original })
+	shared := original.Clone()
+	require.NoError(t, http2.ConfigureTransport(shared))
+	http.DefaultTransport = shared
+	server := httptest.NewUnstartedServer(http.HandlerFunc(serveKey))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	client, err := palette.NewClient(palette.WithAPIKey("test-credential-4711"), palette.WithBaseURL(server.URL), palette.WithInsecureSkipVerify())
+	require.NoError(t, err)
+	t.Cleanup(client.CloseIdleConnections)
+	require.NoError(t, getKey(t, client))
+
+	resp, err := (&http.Client{Transport: shared}).Get(server.URL) //nolint:noctx // other code
+	if err == nil {
+		resp.Body.Close()
+	}
+
+	require.Error(t, err, "other code used the unverified connection")
 }
 
 // getConcurrently gets a key n times at once and returns the number of failed calls.

@@ -17,7 +17,7 @@ import (
 
 // documents are the files whose Go blocks and shell lines are tested.
 var documents = []string{
-	"README.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md", "docs/comparison.md", "docs/troubleshooting.md",
+	"README.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md", "docs/comparison.md", "docs/kubernetes.md", "docs/troubleshooting.md",
 }
 
 // readmeScope declares what a block of statements can use.

@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
-	"github.com/seed-804bd3b7/palette-apikeys-go/palettetest"
 	"github.com/seed-804bd3b7/palette-apikeys-go/rotation"
 )
 
@@ -18,29 +17,28 @@ import (
 // finishes.
 func TestStoredKeyWorksWhateverStepFails(t *testing.T) {
 	t.Parallel()
-	tests := map[string]crashTest{
-		"administrator":        {client: (*scene).admin, twice: true},
-		"own key":              {client: (*scene).own, twice: true},
-		"own key, read again":  {client: (*scene).reading},
-		"empty store":          {client: (*scene).admin, twice: true, prepare: func(s *scene) { s.stored = palette.Secret{} }},
-		"expired, empty store": {client: (*scene).admin, prepare: func(s *scene) { s.stored = palette.Secret{}; s.expireOld() }},
-	}
-	for name, c := range tests {
+	for name, tt := range map[string]struct {
+		client func(*scene) *palette.Client
+		twice  bool // kill two runs
+	}{
+		"administrator":       {(*scene).admin, true},
+		"own key":             {(*scene).own, true},
+		"own key, read again": {(*scene).reading, false}, // differs only while a run goes on
+	} {
 		for _, overlap := range []time.Duration{0, time.Hour} {
 			t.Run(name+", overlap "+overlap.String(), func(t *testing.T) {
 				t.Parallel()
-				c := c
-				c.policy = rotation.Policy{Validity: 90 * day, RenewBefore: day, Overlap: overlap}
+				c := crashTest{tt.client, rotation.Policy{Validity: 90 * day, RenewBefore: day, Overlap: overlap}}
 				single, double := 0, 0
 				for first := range faults(c.steps(t)) {
-					c.finish(c.run(newScene(t), first))
+					c.run(t, first)
 					single++
-					if !first.kill || !c.twice {
+					if !first.kill || !tt.twice {
 						continue
 					}
 					for second := range faults(c.steps(t, first)) {
 						if second.kill {
-							c.finish(c.run(newScene(t), first, second))
+							c.run(t, first, second)
 							double++
 						}
 					}
@@ -52,49 +50,61 @@ func TestStoredKeyWorksWhateverStepFails(t *testing.T) {
 }
 
 type crashTest struct {
-	prepare func(*scene)
-	client  func(*scene) *palette.Client
-	policy  rotation.Policy
-	twice   bool // kill two runs
+	client func(*scene) *palette.Client
+	policy rotation.Policy
 }
 
-// run prepares a scene and runs the program once with each fault.
-func (c crashTest) run(s *scene, faults ...fault) *scene {
-	if c.prepare != nil {
-		c.prepare(s)
-	}
-	for _, f := range faults {
-		s.start(f)
+// run runs the program once with each fault, and then until it has finished.
+func (c crashTest) run(t *testing.T, faults ...fault) {
+	inScene(t, func(s *scene) {
+		for _, f := range faults {
+			c.fail(s, f)
+			s.wait(time.Minute)
+		}
+		s.start(fault{})
 		_, err := s.rotate(c.client(s), c.policy)
-		if err == nil {
-			assert.Falsef(s.t, f.kill && s.steps > f.step, "a killed run succeeded (%v)", f)
-			continue
+		require.NoError(t, err, faults)
+		s.wait(time.Minute)
+		_, err = s.rotate(c.client(s), c.policy)
+		require.NoError(t, err, faults)
+		s.requireClean(8 * day)
+		assert.NotEqual(t, oldUID, s.storedUID())
+		if old := s.key(oldUID); old != nil {
+			assert.NotZero(t, c.policy.Overlap, "the old key is deleted")
+			assert.False(t, old.Expiry.After(time.Now().Add(c.policy.Overlap)))
 		}
-		for uid, value := range s.values {
-			assert.NotContains(s.t, err.Error(), value, uid)
-		}
-	}
-	return s
+	})
 }
 
-// finish runs the program without a fault.
-func (c crashTest) finish(s *scene) {
-	s.start(fault{})
+func (c crashTest) fail(s *scene, f fault) {
+	s.start(f)
 	_, err := s.rotate(c.client(s), c.policy)
-	require.NoError(s.t, err)
-	s.requireClean(c.policy.Overlap)
+	if err == nil {
+		assert.Falsef(s.t, f.kill && s.steps > f.step, "a killed run succeeded (%v)", f)
+		return
+	}
+	for uid, value := range s.values {
+		assert.NotContains(s.t, err.Error(), value, uid)
+	}
 }
 
 // steps returns the number of steps of a run after the given faults.
-func (c crashTest) steps(t *testing.T, earlier ...fault) int {
-	return c.run(newScene(t), append(earlier, fault{})...).steps
+func (c crashTest) steps(t *testing.T, earlier ...fault) (steps int) {
+	inScene(t, func(s *scene) {
+		for _, f := range append(earlier, fault{}) {
+			c.fail(s, f)
+		}
+		steps = s.steps
+	})
+	return steps
 }
 
 // faults returns the faults of a run with the given number of steps.
 func faults(steps int) iter.Seq[fault] {
 	return func(yield func(fault) bool) {
 		for step := range steps {
-			for _, f := range []fault{{kill: true}, {kill: true, after: true}, {}, {after: true}} {
+			// To be killed after a step is to be killed before the next one.
+			for _, f := range []fault{{kill: true, after: true}, {}, {after: true}} {
 				f.step = step + 1
 				if !yield(f) {
 					return
@@ -102,10 +112,4 @@ func faults(steps int) iter.Seq[fault] {
 			}
 		}
 	}
-}
-
-// expireOld replaces the old key by one that has expired.
-func (s *scene) expireOld() {
-	s.remove(oldUID)
-	s.add(palettetest.Key{UID: oldUID, Expiry: time.Now().Add(-time.Minute)})
 }

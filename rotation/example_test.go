@@ -32,11 +32,7 @@ func Example() {
 	store := rotation.FileStore(filepath.Join(folder, "ci.key"))
 	policy := rotation.Policy{RenewBefore: 7 * 24 * time.Hour, Overlap: time.Hour}
 	for range 2 { // today and tomorrow
-		key, err := rotation.Find(ctx, client, "ci", "")
-		if err != nil {
-			log.Fatal(err)
-		}
-		result, err := rotation.Rotate(ctx, client, key.Metadata.UID, store, policy)
+		result, err := rotation.Rotate(ctx, client, rotation.Key{Name: "ci"}, store, policy)
 		if err != nil {
 			log.Fatal(err)
 		}

@@ -74,11 +74,7 @@ func ExampleStore() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	key, err := rotation.Find(ctx, client, "ci", "")
-	if err != nil {
-		log.Fatal(err)
-	}
-	result, err := rotation.Rotate(ctx, client, key.Metadata.UID, store, rotation.Policy{})
+	result, err := rotation.Rotate(ctx, client, rotation.Key{Name: "ci"}, store, rotation.Policy{})
 	if err != nil {
 		log.Fatal(err)
 	}

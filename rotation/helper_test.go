@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -30,18 +31,24 @@ const (
 
 var errKilled = errors.New("killed")
 
-// scene is Anna's key "ci", which is about to expire, and the store that holds it. A
-// step is a request or a call of the store. After each step, the stored key must work.
+// scene is Anna's key "ci", which is about to expire, and the store that holds it, in
+// virtual time. A step is a request or a call of the store; it takes ten milliseconds.
+// After each step and whenever time passes, the stored key must work.
 type scene struct {
 	t      testing.TB
 	server *palettetest.Server
+	skew   time.Duration     // how far the server's clock is ahead
 	values map[string]string // of all keys, by uid
 	stored palette.Secret
 
 	fault  fault
 	steps  int                                             // of this run
 	dead   bool                                            // the run was killed
+	mayDie bool                                            // the stored key was revoked
+	turn   func()                                          // waits until this step may happen
 	hook   func()                                          // called after each step
+	load   func() (palette.Secret, error)                  // replaces Load
+	save   func(palette.Secret) error                      // replaces Save
 	change func(*http.Request, *httptest.ResponseRecorder) // changes a response
 }
 
@@ -56,14 +63,21 @@ func (f fault) String() string {
 	return fmt.Sprintf("step=%d,after=%t,kill=%t", f.step, f.after, f.kill)
 }
 
-func newScene(t testing.TB, opts ...palettetest.Option) *scene {
+// inScene runs a test in a new scene.
+func inScene(t *testing.T, test func(s *scene), opts ...palettetest.Option) {
 	t.Helper()
-	opts = append(opts, palettetest.WithUser(palettetest.User{UID: anna}), palettetest.WithUser(palettetest.User{UID: mallory}))
-	s := &scene{t: t, server: palettetest.NewServer(opts...), values: map[string]string{}}
-	t.Cleanup(s.server.Close)
-	s.add(palettetest.Key{UID: oldUID, Expiry: time.Now().Add(12 * time.Hour)})
-	s.stored = palette.NewSecret(s.values[oldUID])
-	return s
+	s := &scene{values: map[string]string{}, turn: func() { <-time.After(10 * time.Millisecond) }}
+	// The server starts outside of the bubble, where its listener would stop the clock.
+	s.server = palettetest.Start(t, append([]palettetest.Option{
+		palettetest.WithUser(palettetest.User{UID: anna}), palettetest.WithUser(palettetest.User{UID: mallory}),
+		palettetest.WithClock(func() time.Time { return time.Now().Add(s.skew) }),
+	}, opts...)...)
+	synctest.Test(t, func(t *testing.T) {
+		s.t = t
+		s.add(palettetest.Key{UID: oldUID, Expiry: time.Now().Add(12 * time.Hour)})
+		s.stored = palette.NewSecret(s.values[oldUID])
+		test(s)
+	})
 }
 
 // add adds an active key, by default Anna's, named "ci" and 30 days old.
@@ -101,6 +115,7 @@ func (s *scene) start(f fault) { s.fault, s.steps, s.dead = f, 0, false }
 
 // step does the work of a step, unless it fails before.
 func (s *scene) step(work func() error) error {
+	s.turn()
 	s.steps++
 	hit := s.steps == s.fault.step
 	if s.dead || hit && !s.fault.after {
@@ -108,9 +123,7 @@ func (s *scene) step(work func() error) error {
 		return errKilled
 	}
 	err := work()
-	if s.stored != (palette.Secret{}) && !s.works(s.stored.Reveal()) {
-		s.t.Errorf("the stored key does not work after step %d (%v)", s.steps, s.fault)
-	}
+	s.requireStoredKeyWorks()
 	if s.hook != nil {
 		s.hook()
 	}
@@ -121,13 +134,41 @@ func (s *scene) step(work func() error) error {
 	return err
 }
 
+func (s *scene) requireStoredKeyWorks() {
+	s.t.Helper()
+	if !s.mayDie && !s.stored.IsZero() && !s.works(s.stored.Reveal()) {
+		require.Fail(s.t, "the stored key does not work", "after step %d (%v), %v", s.steps, s.fault, s.server.Keys())
+	}
+}
+
+// wait lets time pass, and requires that the stored key works all the time.
+func (s *scene) wait(d time.Duration) {
+	s.t.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		<-time.After(min(time.Until(end), max(time.Minute, d/50)))
+		s.requireStoredKeyWorks()
+	}
+}
+
 func (s *scene) Load(context.Context) (stored palette.Secret, err error) {
-	err = s.step(func() error { stored = s.stored; return nil })
+	err = s.step(func() (err error) {
+		stored = s.stored
+		if s.load != nil {
+			stored, err = s.load()
+		}
+		return err
+	})
 	return stored, err
 }
 
 func (s *scene) Save(_ context.Context, key palette.Secret) error {
-	return s.step(func() error { s.stored = key; return nil })
+	return s.step(func() error {
+		if s.save != nil {
+			return s.save(key)
+		}
+		s.stored = key
+		return nil
+	})
 }
 
 // RoundTrip calls the server without a network.
@@ -160,20 +201,33 @@ func (s *scene) RoundTrip(req *http.Request) (*http.Response, error) {
 	return rec.Result(), nil
 }
 
+func replaceResponse(rec *httptest.ResponseRecorder, status int, body string) {
+	*rec = *httptest.NewRecorder()
+	rec.Header().Set("Content-Type", "application/json")
+	rec.WriteHeader(status)
+	rec.Body = bytes.NewBufferString(body)
+}
+
 // works reports whether value authenticates.
 func (s *scene) works(value string) bool {
-	return s.do(http.MethodGet, "none", value) == http.StatusNotFound
+	return s.do(http.MethodGet, "none", value, "") == http.StatusNotFound
+}
+
+// revoke revokes a key as somebody else does.
+func (s *scene) revoke(uid string) {
+	require.Equal(s.t, http.StatusNoContent, s.do(http.MethodPut, uid+"/state", s.server.APIKey, `{"isActive":false}`))
 }
 
 // remove deletes a key as somebody else does.
 func (s *scene) remove(uid string) {
-	require.Equal(s.t, http.StatusNoContent, s.do(http.MethodDelete, uid, s.server.APIKey))
+	require.Equal(s.t, http.StatusNoContent, s.do(http.MethodDelete, uid, s.server.APIKey, ""))
 }
 
 // do sends a request that is not a step, and returns the status of the response.
-func (s *scene) do(method, uid, credential string) int {
-	req := httptest.NewRequestWithContext(s.t.Context(), method, "/v1/apiKeys/"+uid, nil)
+func (s *scene) do(method, path, credential, body string) int {
+	req := httptest.NewRequestWithContext(context.Background(), method, "/v1/apiKeys/"+path, bytes.NewBufferString(body))
 	req.Header.Set("ApiKey", credential)
+	req.Header.Set("Content-Type", "application/json")
 	rec := httptest.NewRecorder()
 	s.server.ServeHTTP(rec, req)
 	return rec.Code
@@ -189,31 +243,70 @@ func (s *scene) key(uid string) *palettetest.Key {
 	return nil
 }
 
-// requireClean requires that Anna has one key that is not about to end, that it is the
-// stored one, and that all others were replaced and end within the overlap.
-func (s *scene) requireClean(overlap time.Duration) {
-	s.t.Helper()
-	var live []string
+// live returns the uids of Anna's keys that work.
+func (s *scene) live() (uids []string) {
 	for _, key := range s.server.Keys() {
-		switch {
-		case key.UserUID != anna:
-		case key.Expiry.After(time.Now().Add(20 * day)):
-			live = append(live, key.UID)
-		default:
-			assert.NotZero(s.t, overlap, "the key %s was not deleted", key.UID)
-			assert.Contains(s.t, key.Annotations["rotation/replacedBy"], key.UID+" ")
-			assert.False(s.t, key.Expiry.After(time.Now().Add(overlap)))
+		if key.UserUID == anna && s.works(s.values[key.UID]) {
+			uids = append(uids, key.UID)
 		}
 	}
-	require.Len(s.t, live, 1)
-	require.Equal(s.t, s.values[live[0]], s.stored.Reveal())
+	return uids
 }
 
-// rotate is a program that rotates the key "ci".
-func (s *scene) rotate(client *palette.Client, policy rotation.Policy) (rotation.Result, error) {
-	key, err := rotation.Find(s.t.Context(), client, "ci", anna)
-	if err != nil {
-		return rotation.Result{}, err
+// storedUID returns the uid of the key that is stored.
+func (s *scene) storedUID() string {
+	for uid, value := range s.values {
+		if value == s.stored.Reveal() {
+			return uid
+		}
 	}
-	return rotation.Rotate(s.t.Context(), client, key.Metadata.UID, s, policy)
+	return ""
+}
+
+// requireClean requires that the stored key is the only one that is not about to end: all
+// others are retired and end within the overlap, or nobody has their value.
+func (s *scene) requireClean(overlap time.Duration) {
+	s.t.Helper()
+	for _, key := range s.server.Keys() {
+		switch {
+		case key.UserUID != anna, key.UID == s.storedUID():
+		case key.Annotations["rotation/root"] != "" && key.Annotations["rotation/fingerprint"] == "":
+		default:
+			assert.Contains(s.t, key.Annotations["rotation/retired"], key.UID+" ")
+			assert.False(s.t, key.Expiry.After(time.Now().Add(overlap)), key)
+		}
+	}
+}
+
+// rotate runs the rotation of the key "ci".
+func (s *scene) rotate(client *palette.Client, policy rotation.Policy) (rotation.Result, error) {
+	return rotation.Rotate(s.t.Context(), client, rotation.Key{Name: "ci", UserUID: anna}, s, policy)
+}
+
+// requireRotated requires that a run rotates the key.
+func (s *scene) requireRotated(client *palette.Client, policy rotation.Policy) rotation.Result {
+	s.t.Helper()
+	before := s.stored
+	result, err := s.rotate(client, policy)
+	require.NoError(s.t, err)
+	require.True(s.t, result.Rotated)
+	require.NotEqual(s.t, before, s.stored)
+	require.Equal(s.t, s.storedUID(), result.NewUID)
+	return result
+}
+
+// days returns a policy for keys that live for some days.
+func days(validity int, overlap time.Duration) rotation.Policy {
+	return rotation.Policy{Validity: time.Duration(validity) * day, Overlap: overlap}
+}
+
+// eachOverlap runs a test without and with an overlap, each in a scene of its own.
+func eachOverlap(t *testing.T, test func(s *scene, overlap time.Duration), opts ...palettetest.Option) {
+	t.Helper()
+	for _, overlap := range []time.Duration{0, time.Hour} {
+		t.Run("overlap "+overlap.String(), func(t *testing.T) {
+			t.Parallel()
+			inScene(t, func(s *scene) { test(s, overlap) }, opts...)
+		})
+	}
 }

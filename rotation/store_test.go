@@ -55,7 +55,7 @@ func TestFileStoreLoadsWhatItSaved(t *testing.T) {
 	assert.Equal(t, palette.Secret{}, none)
 	assert.Equal(t, palette.NewSecret("value"), saved)
 	requireFile(t, filepath.Join(folder, "key"), "value\n", 0o600)
-	requireNames(t, folder, "key")
+	requireNames(t, folder, ".key.lock", "key")
 }
 
 func TestFileStoreTrimsWhiteSpace(t *testing.T) {
@@ -75,7 +75,7 @@ func TestFileStoreKeepsTheMode(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []os.FileMode{0o400, 0o600, 0o640, 0o644} {
 		path := filepath.Join(t.TempDir(), "key")
-		require.NoError(t, os.WriteFile(path, []byte("something longer than the key\n"), 0o600))
+		require.NoError(t, os.WriteFile(path, []byte("something+longer+than+the+key\n"), 0o600))
 		require.NoError(t, os.Chmod(path, mode))
 
 		err := saveFile(t, path, "value")
@@ -103,7 +103,7 @@ func TestFileStoreFollowsLinks(t *testing.T) {
 	require.NoError(t, err)
 	requireFile(t, filepath.Join(root, "b", "target", "key"), "value\n", 0o640)
 	requireNames(t, filepath.Join(root, "b", "c"), "key")
-	requireNames(t, filepath.Join(root, "b", "target"), "key", "second")
+	requireNames(t, filepath.Join(root, "b", "target"), ".key.lock", "key", "second")
 	info, err := os.Lstat(link)
 	require.NoError(t, err)
 	assert.NotZero(t, info.Mode()&os.ModeSymlink)
@@ -112,13 +112,13 @@ func TestFileStoreFollowsLinks(t *testing.T) {
 func TestFileStoreReplacesWhatAKilledRunLeft(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(folder, ".key.rotation"), []byte("left"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, ".key.new"), []byte("left"), 0o644))
 
 	err := saveFile(t, filepath.Join(folder, "key"), "value")
 
 	require.NoError(t, err)
 	requireFile(t, filepath.Join(folder, "key"), "value\n", 0o600)
-	requireNames(t, folder, "key")
+	requireNames(t, folder, ".key.lock", "key")
 }
 
 func TestFileStoreErrorsLeaveEverythingAsItWas(t *testing.T) {
@@ -138,10 +138,41 @@ func TestFileStoreErrorsLeaveEverythingAsItWas(t *testing.T) {
 		requireFile(t, filepath.Join(folder, "file"), "old\n", 0o600)
 	}
 	require.Error(t, saveFile(t, "", "value"))
-	assert.NoFileExists(t, "...rotation", "the temporary file")
+	assert.NoFileExists(t, "...new", "the temporary file")
 
-	_, err := rotation.FileStore(folder).Load(t.Context())
-	require.Error(t, err, "a folder")
+}
+
+// Load checks all that Save needs, so that a rotation with a wrong path creates no key.
+func TestFileStoreLoadFailsWhereSaveWould(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(folder, "folder"), 0o700))
+	require.NoError(t, os.Symlink("missing", filepath.Join(folder, "broken")))
+	for name, content := range map[string]string{
+		"config.yaml": "key: value\nother: value\n", "sentence": "not a key", "control": "a\x00b", "token": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln",
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600))
+	}
+	for name, want := range map[string]string{
+		"folder": "is not a regular file", "folder/": "is not a regular file", "broken": "no such file", "missing/key": "no such file",
+		"config.yaml": "holds something else than an API key", "sentence": "holds something else", "control": "holds something else", "token": "holds something else",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := rotation.FileStore(folder + "/" + name)
+
+			_, loadErr := store.Load(t.Context())
+			saveErr := store.Save(t.Context(), palette.NewSecret("value"))
+
+			require.ErrorContains(t, loadErr, want)
+			require.EqualError(t, saveErr, loadErr.Error())
+		})
+	}
+	t.Cleanup(func() {
+		content, err := os.ReadFile(filepath.Join(folder, "config.yaml"))
+		assert.NoError(t, err)
+		assert.Equal(t, "key: value\nother: value\n", string(content))
+	})
 }
 
 func TestFileStoreReadersSeeAWholeKey(t *testing.T) {
@@ -160,13 +191,13 @@ func TestFileStoreReadersSeeAWholeKey(t *testing.T) {
 				}
 				content, err := os.ReadFile(path)
 				assert.NoError(t, err)
-				assert.Contains(t, []string{"first\n", "second, longer\n"}, string(content))
+				assert.Contains(t, []string{"first\n", "second+longer\n"}, string(content))
 			}
 		})
 	}
 
 	for range 50 {
-		require.NoError(t, saveFile(t, path, "second, longer"))
+		require.NoError(t, saveFile(t, path, "second+longer"))
 		require.NoError(t, saveFile(t, path, "first"))
 	}
 

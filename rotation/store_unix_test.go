@@ -1,15 +1,20 @@
-//go:build unix
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
 package rotation_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	palette "github.com/seed-804bd3b7/palette-apikeys-go"
+	"github.com/seed-804bd3b7/palette-apikeys-go/rotation"
 )
 
 // ownerOf returns the user and the group of a file.
@@ -63,8 +68,49 @@ func TestFileStoreReplacesOnlyRegularFiles(t *testing.T) {
 
 	err := saveFile(t, path, "value")
 
-	require.EqualError(t, err, path+" is not a regular file")
+	require.EqualError(t, err, `"`+path+`" is not a regular file`)
 	info, err := os.Lstat(path)
 	require.NoError(t, err)
 	assert.Equal(t, os.ModeNamedPipe, info.Mode().Type())
+}
+
+func TestFileStoreWaitsForTheLock(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "key")
+	other, err := os.OpenFile(filepath.Join(filepath.Dir(path), ".key.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	require.NoError(t, err)
+	require.NoError(t, syscall.Flock(int(other.Fd()), syscall.LOCK_EX))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() {
+		<-time.After(200 * time.Millisecond)
+		cancel(nil)
+	}()
+
+	_, loadErr := rotation.FileStore(path).Load(ctx)
+	saveErr := rotation.FileStore(path).Save(ctx, palette.NewSecret("value"))
+	_, statErr := os.Stat(path)
+	saved := make(chan error)
+	go func() { saved <- saveFile(t, path, "value") }()
+	require.NoError(t, other.Close())
+
+	require.ErrorIs(t, loadErr, context.Canceled)
+	require.ErrorContains(t, loadErr, "wait for the lock ")
+	require.ErrorIs(t, saveErr, context.Canceled)
+	require.ErrorIs(t, statErr, os.ErrNotExist)
+	require.NoError(t, <-saved)
+	requireFile(t, path, "value\n", 0o600)
+}
+
+func TestFileStoreNeedsAFolderInWhichItCanWrite(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() == 0 {
+		t.Skip("root can write in every folder")
+	}
+	folder := t.TempDir()
+	require.NoError(t, os.Chmod(folder, 0o500))
+	t.Cleanup(func() { _ = os.Chmod(folder, 0o700) })
+
+	_, err := rotation.FileStore(filepath.Join(folder, "key")).Load(t.Context())
+
+	require.ErrorIs(t, err, os.ErrPermission)
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -10,7 +12,35 @@ import (
 	"time"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
+	"github.com/seed-804bd3b7/palette-apikeys-go/rotation"
 )
+
+type auditCommand struct {
+	within           time.Duration
+	owners           map[string]bool // nil: owners are not checked
+	ignored          []string
+	json, prometheus bool
+	out              string
+}
+
+func (c *auditCommand) declare(flags *flag.FlagSet) {
+	durationVar(flags, &c.within, "within", 14*24*time.Hour)
+	flags.Func("owners", "", func(s string) (err error) { c.owners, err = readOwners(s); return err })
+	flags.Func("ignore", "", func(s string) (err error) { c.ignored, err = parseFindings(s); return err })
+	flags.BoolVar(&c.json, "json", false, "")
+	flags.BoolVar(&c.prometheus, "prometheus", false, "")
+	flags.StringVar(&c.out, "out", "-", "")
+}
+
+func (c *auditCommand) check(*invocation) error {
+	switch {
+	case c.json && c.prometheus:
+		return errors.New("-json and -prometheus cannot be combined")
+	case c.out == "":
+		return errors.New("-out is empty")
+	}
+	return nil
+}
 
 // findingNames are the findings of an audit, as -ignore names them.
 var findingNames = []string{"expiring", "expired", "noexpiry", "inactive", "unlisted"}
@@ -48,67 +78,99 @@ type audited struct {
 	Findings []string `json:"findings"`
 }
 
-// audit writes the keys with findings, or metrics of all keys.
-func audit(ctx context.Context, in *invocation) error {
-	if in.json && in.prometheus {
-		return usagef("audit: -json and -prometheus cannot be combined")
-	}
+// run writes the keys with findings, or metrics of all keys.
+func (c *auditCommand) run(ctx context.Context, in *invocation) error {
 	keys, err := in.client.APIKeys.List(ctx)
 	if err != nil {
 		return err
 	}
 	slices.SortStableFunc(keys, func(a, b palette.APIKey) int { return a.Spec.Expiry.Compare(b.Spec.Expiry) })
 	found := []audited{}
-	rows := [][]string{append(header, "FINDINGS")}
 	for _, key := range keys {
-		if findings := inspect(key, in); len(findings) > 0 {
+		if findings := c.inspect(key, keys); len(findings) > 0 {
 			found = append(found, audited{key, findings})
-			rows = append(rows, append(keyRow(key), strings.Join(findings, ", ")))
 		}
 	}
-	switch {
-	case in.prometheus:
-		err = writeResult(metrics(keys))
-	case in.json:
-		err = writeResult(toJSON(map[string]any{"items": found}))
-	default:
-		notef("%d of %d keys have findings", len(found), len(keys))
-		err = writeResult(table(rows))
+	if err := c.write(keys, found); err != nil {
+		return err
 	}
-	if err == nil && len(found) > 0 {
+	if len(found) > 0 {
 		return exitCode(codeFindings)
 	}
-	return err
+	return nil
 }
 
 // inspect returns the findings of a key.
-func inspect(key palette.APIKey, in *invocation) []string {
+func (c *auditCommand) inspect(key palette.APIKey, keys []palette.APIKey) []string {
 	now := time.Now()
+	planned := rotation.Replaced(key, keys) // its end
 	findings := map[string]bool{
-		"expiring": !key.Expired(now) && key.Expired(now.Add(in.within)),
-		"expired":  key.Expired(now),
+		"expiring": !planned && !key.Expired(now) && key.Expired(now.Add(c.within)),
+		"expired":  !planned && key.Expired(now),
 		"noexpiry": key.Spec.Expiry.IsZero(),
 		"inactive": !key.Status.IsActive,
-		"unlisted": in.owners != nil && !in.owners[key.Spec.User.UID],
+		"unlisted": c.owners != nil && !c.owners[key.Spec.User.UID],
+	}
+	if findings["inactive"] && slices.Contains(c.ignored, "inactive") {
+		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(findingNames), func(name string) bool {
-		return !findings[name] || slices.Contains(in.ignored, name)
+		return !findings[name] || slices.Contains(c.ignored, name)
 	})
 }
+
+// write writes the document to standard output. With -out, it writes the document to a file
+// and the table to standard output.
+func (c *auditCommand) write(keys []palette.APIKey, found []audited) error {
+	rows := [][]string{append(slices.Clone(header), "FINDINGS")}
+	for _, key := range found {
+		rows = append(rows, append(keyRow(key.APIKey), strings.Join(key.Findings, ", ")))
+	}
+	document := table(rows)
+	switch {
+	case c.json:
+		document = toJSON(map[string]any{"items": found})
+	case c.prometheus:
+		document = metrics(keys)
+	}
+	if c.out == "-" && (c.json || c.prometheus) {
+		out.result(document)
+		return nil
+	}
+	if len(found) > 0 { // else cron would send a mail
+		out.result(table(rows))
+		out.note(fmt.Sprintf("%d of %d keys have findings", len(found), len(keys)))
+	}
+	if c.out == "-" {
+		return nil
+	}
+	if err := replaceFile(c.out, document); err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	return nil
+}
+
+// labelEscapes are the escapes of the text format of Prometheus; it has no others.
+var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 // metrics returns metrics of keys in the text format of Prometheus.
 func metrics(keys []palette.APIKey) string {
 	var expirations, states strings.Builder
 	for _, key := range keys {
-		// The format can escape newlines, quotes and backslashes only, in the same way as Go.
-		labels := fmt.Sprintf("{uid=%q,name=%q,owner=%q}",
-			escape(key.Metadata.UID, "\n"), escape(key.Metadata.Name, "\n"), escape(key.Spec.User.UID, "\n"))
+		if rotation.Replaced(key, keys) {
+			continue
+		}
+		var labels []any
+		for _, value := range []string{key.Metadata.UID, key.Metadata.Name, key.Spec.User.UID} {
+			labels = append(labels, labelEscapes.Replace(escape(value, "\n")))
+		}
+		series := fmt.Sprintf(`{uid="%s",name="%s",owner="%s"}`, labels...)
 		expiration, active := "+Inf", map[bool]int{true: 1}[key.Status.IsActive]
 		if !key.Spec.Expiry.IsZero() {
 			expiration = strconv.FormatInt(key.Spec.Expiry.Unix(), 10)
 		}
-		fmt.Fprintf(&expirations, "palette_api_key_expiration_timestamp_seconds%s %s\n", labels, expiration)
-		fmt.Fprintf(&states, "palette_api_key_active%s %d\n", labels, active)
+		fmt.Fprintf(&expirations, "palette_api_key_expiration_timestamp_seconds%s %s\n", series, expiration)
+		fmt.Fprintf(&states, "palette_api_key_active%s %d\n", series, active)
 	}
 	return `# HELP palette_api_key_expiration_timestamp_seconds When the API key expires; +Inf if never.
 # TYPE palette_api_key_expiration_timestamp_seconds gauge

@@ -1,94 +1,160 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
+	"io"
+	"net/http"
 	"os/exec"
+	"slices"
 	"strings"
+	"time"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 	"github.com/seed-804bd3b7/palette-apikeys-go/rotation"
 )
 
-// rotate replaces a key with package rotation.
-func rotate(ctx context.Context, in *invocation) error {
-	if err := checkRotate(in); err != nil {
-		return err
-	}
-	store := rotation.FileStore(in.out)
-	if in.program != nil {
-		store = &commandStore{save: in.program, load: in.load}
-	}
-	uid := strings.Join(in.args, "")
-	if in.name != "" {
-		key, err := rotation.Find(ctx, in.client, in.name, in.user)
-		if err != nil {
-			return err
-		}
-		uid = key.Metadata.UID
-	}
-	result, err := rotation.Rotate(ctx, in.client, uid, store, in.policy)
-	if err != nil {
-		return err
-	}
-	return writeResult(describe(result))
+type rotateCommand struct {
+	name, user        string
+	policy            rotation.Policy
+	dryRun, json      bool
+	out, load, secret string // secret of Kubernetes
+	store             rotation.Store
 }
 
-func checkRotate(in *invocation) error {
+func (c *rotateCommand) declare(flags *flag.FlagSet) {
+	flags.StringVar(&c.name, "name", "", "")
+	uidVar(flags, &c.user, "user")
+	durationVar(flags, &c.policy.Overlap, "overlap", 10*time.Minute)
+	durationVar(flags, &c.policy.RenewBefore, "renew-before", 0)
+	durationVar(flags, &c.policy.Validity, "valid-for", 0)
+	flags.BoolVar(&c.dryRun, "dry-run", false, "")
+	flags.BoolVar(&c.json, "json", false, "")
+	flags.StringVar(&c.out, "out", "", "")
+	flags.StringVar(&c.load, "load", "", "")
+	flags.StringVar(&c.secret, "kubernetes-secret", "", "")
+}
+
+func (c *rotateCommand) check(in *invocation) error {
 	switch {
-	case (len(in.args) == 1) == (in.name != ""), in.user != "" && in.name == "":
-		return usagef("rotate: either a uid or -name is required, and -user needs -name")
-	case (in.out != "") == (in.program != nil), in.load != "" && in.program == nil:
-		return usagef("rotate: either -out or -- COMMAND is required, and -load needs -- COMMAND")
-	case in.program != nil:
-		if _, err := exec.LookPath(in.program[0]); err != nil {
-			return usagef("rotate: %w", err)
+	case c.name != "" && len(in.args) > 0:
+		return errors.New("either a UID or -name is required, not both")
+	case c.name == "" && len(in.args) == 0:
+		return errors.New("a UID or -name is required")
+	case c.user != "" && c.name == "":
+		return errors.New("-user requires -name")
+	}
+	return c.checkStore(in.program)
+}
+
+// checkStore finds the store. The flags must name exactly one.
+func (c *rotateCommand) checkStore(save []string) (err error) {
+	stores := 0
+	for _, given := range []bool{c.out != "", c.secret != "", c.load != "" || save != nil} {
+		if given {
+			stores++
 		}
 	}
-	return nil
+	switch {
+	case stores != 1:
+		return errors.New("one of -out, -kubernetes-secret, and -load with -- COMMAND is required")
+	case c.out == "-":
+		return errors.New("-out must be a file: a key on standard output cannot be read again")
+	case c.out != "":
+		c.store = rotation.FileStore(c.out)
+		return nil
+	case c.secret != "":
+		c.store, err = newSecretStore(c.secret)
+		return err
+	case c.load == "":
+		return errors.New("-load is required: without it, nobody knows which key is saved")
+	case len(save) == 0:
+		return errors.New("-- COMMAND, which saves the key, is required")
+	}
+	c.store = &commandStore{load: c.load, save: save}
+	_, err = exec.LookPath(save[0])
+	return err
+}
+
+// run replaces a key with package rotation.
+func (c *rotateCommand) run(ctx context.Context, in *invocation) error {
+	key := rotation.Key{Name: c.name, UserUID: c.user, UID: strings.Join(in.args, "")}
+	if c.dryRun {
+		return c.preview(ctx, in.client, key)
+	}
+	result, err := rotation.Rotate(ctx, in.client, key, c.store, c.policy)
+	if err != nil && !result.Rotated {
+		return err
+	}
+	doc := map[string]any{"rotated": result.Rotated, "oldUid": result.OldUID, "newUid": result.NewUID}
+	c.write(describe(result), doc, result.OldExpiry)
+	return err // after a rotation, it says what needs attention
+}
+
+func (c *rotateCommand) write(text string, doc map[string]any, oldExpiry time.Time) {
+	if !c.json {
+		out.result(text + "\n")
+		return
+	}
+	if !oldExpiry.IsZero() {
+		doc["oldExpiry"] = oldExpiry.UTC()
+	}
+	out.result(toJSON(doc))
 }
 
 func describe(r rotation.Result) string {
 	switch {
 	case r.Rotated && r.OldExpiry.IsZero():
-		return fmt.Sprintf("rotated: the new key %s is saved, the old key %s was deleted\n", r.NewUID, r.OldUID)
+		return fmt.Sprintf("rotated: the new key %s is saved, the old key %s was deleted", r.NewUID, r.OldUID)
 	case r.Rotated:
-		return fmt.Sprintf("rotated: the new key %s is saved, the old key %s works until %s\n",
-			r.NewUID, r.OldUID, utc(r.OldExpiry))
-	case r.NewUID != "": // from an annotation, which anybody may have written
-		return fmt.Sprintf("not rotated: the key %s was replaced by the key %s before\n", r.OldUID, escape(r.NewUID, ""))
+		return fmt.Sprintf("rotated: the new key %s is saved, the old key %s works until %s", r.NewUID, r.OldUID, utc(r.OldExpiry))
 	}
-	return fmt.Sprintf("not due: the key %s expires: %s\n", r.OldUID, utc(r.OldExpiry))
+	return fmt.Sprintf("not due: the key %s expires: %s", r.OldUID, utc(r.OldExpiry))
 }
 
-// commandStore is a store that runs the user's commands.
-type commandStore struct {
-	save []string
-	load string // for the shell; "" if there is none
-}
-
-// Load returns what the load command prints. Without one, it is not known what is saved.
-func (s *commandStore) Load(ctx context.Context) (palette.Secret, error) {
-	if s.load == "" {
-		return palette.Secret{}, errors.ErrUnsupported
+// preview says what a run would do. It lets rotation run with a client that changes nothing.
+func (c *rotateCommand) preview(ctx context.Context, client *palette.Client, key rotation.Key) error {
+	old, err := rotation.Find(ctx, client, key, c.store)
+	if err != nil {
+		return err
 	}
-	var stdout bytes.Buffer
-	cmd := newProgram(ctx, []string{"sh", "-c", s.load})
-	cmd.Stdout = &stdout
-	if err := cmd.Run(); err != nil {
-		return palette.Secret{}, fmt.Errorf("load command: %w", err)
+	changes := &refusedChanges{}
+	client, err = newClient(palette.WithTransportWrapper(func(base http.RoundTripper) http.RoundTripper {
+		changes.base = base
+		return changes
+	}))
+	if err != nil {
+		return err
 	}
-	return palette.NewSecret(strings.TrimSpace(stdout.String())), nil
-}
-
-// Save gives the key to the save command, on standard input.
-func (s *commandStore) Save(ctx context.Context, key palette.Secret) error {
-	cmd := newProgram(ctx, s.save)
-	cmd.Stdin = strings.NewReader(key.Reveal())
-	if err := cmd.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
-		return fmt.Errorf("save command: %w", err)
+	text := "not due"
+	_, err = rotation.Rotate(ctx, client, key, c.store, c.policy)
+	switch {
+	case slices.Contains(changes.methods, http.MethodPost):
+		text = "would rotate"
+	case len(changes.methods) > 0:
+		text = "would finish an interrupted rotation"
+	case err != nil:
+		return err
 	}
+	text += fmt.Sprintf(": the key %s expires: %s", old.Metadata.UID, utc(old.Spec.Expiry))
+	c.write(text, map[string]any{"wouldRotate": len(changes.methods) > 0, "oldUid": old.Metadata.UID}, old.Spec.Expiry)
 	return nil
+}
+
+// refusedChanges is middleware that refuses all requests that would change something, and
+// records their methods.
+type refusedChanges struct {
+	base    http.RoundTripper
+	methods []string
+}
+
+func (c *refusedChanges) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Method == http.MethodGet {
+		return c.base.RoundTrip(req)
+	}
+	c.methods = append(c.methods, req.Method)
+	body := io.NopCloser(strings.NewReader(`{"code":"DryRun","message":"nothing is changed"}`))
+	return &http.Response{StatusCode: http.StatusForbidden, Header: http.Header{"Content-Type": {"application/json"}}, Body: body}, nil
 }

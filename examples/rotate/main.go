@@ -27,7 +27,11 @@ func main() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	result, err := rotate(ctx, client, os.Args[1], os.Args[2])
+	key, store := rotation.Key{Name: os.Args[1]}, rotation.FileStore(os.Args[2])
+	result, err := rotation.Rotate(ctx, client, key, store, rotation.Policy{
+		RenewBefore: 7 * 24 * time.Hour,
+		Overlap:     time.Hour, // for programs that have read the old key
+	})
 	switch {
 	case err != nil:
 		log.Fatal(err) // it says which keys work; run the program again
@@ -36,15 +40,4 @@ func main() {
 	default:
 		fmt.Println("not due")
 	}
-}
-
-func rotate(ctx context.Context, client *palette.Client, name, file string) (rotation.Result, error) {
-	key, err := rotation.Find(ctx, client, name, "")
-	if err != nil {
-		return rotation.Result{}, err
-	}
-	return rotation.Rotate(ctx, client, key.Metadata.UID, rotation.FileStore(file), rotation.Policy{
-		RenewBefore: 7 * 24 * time.Hour,
-		Overlap:     time.Hour, // for programs that have read the old key
-	})
 }

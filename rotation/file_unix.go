@@ -1,11 +1,19 @@
-//go:build unix
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
 package rotation
 
 import (
+	"errors"
 	"os"
 	"syscall"
 )
+
+// tryLock locks a file until it is closed. It reports false if another program has locked
+// it. File systems without locks count as locked.
+func tryLock(file *os.File) bool {
+	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	return !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR)
+}
 
 // copyOwner gives file the owner of the file that it replaces, and the group if it has
 // permissions, so that the same programs can read it.
