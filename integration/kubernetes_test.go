@@ -339,14 +339,25 @@ func TestJobCreatesTheFirstKey(t *testing.T) {
 	assert.Len(t, c.palette.Keys(), 1)
 }
 
-func TestPageHasTheStoreThatIsTested(t *testing.T) {
+// The Go blocks of the page are the code of secretstore_test.go.
+func TestGoBlocksOfThePageAreTested(t *testing.T) {
 	t.Parallel()
 	file, err := os.ReadFile("secretstore_test.go")
 	require.NoError(t, err)
-	_, code, found := strings.Cut(string(file), "package integration\n")
+	code := strings.Replace(string(file), "package integration\n", "package billing\n", 1)
+	code, snippet, found := strings.Cut(code, "\nfunc listWithMountedKey(ctx context.Context) error {\n")
 	require.True(t, found)
+	snippet = strings.ReplaceAll(strings.TrimSuffix(snippet, "}\n"), "\n\t", "\n")
 
-	assert.Contains(t, readPage(t), "```go\npackage billing\n"+code+"```\n")
+	assert.Equal(t, []string{strings.TrimPrefix(snippet, "\t"), code}, blocksOf(readPage(t), "go"))
+}
+
+func TestProgramOfThePageReadsTheMountedFile(t *testing.T) {
+	t.Parallel()
+
+	err := listWithMountedKey(t.Context())
+
+	require.ErrorContains(t, err, "/etc/palette/apiKey", "no such file here")
 }
 
 // newSecretStore returns the store of the page, with client-go's own client.

@@ -50,3 +50,12 @@ func (s *secretStore) patch(ctx context.Context, value string, dryRun ...string)
 	}
 	return err
 }
+
+func listWithMountedKey(ctx context.Context) error {
+	client, err := palette.NewClient(palette.WithAPIKeyFile("/etc/palette/apiKey"), palette.WithEnv()) // WithEnv: PALETTE_HOST
+	if err != nil {
+		return err
+	}
+	_, err = client.APIKeys.List(ctx) // with the key that the file has now
+	return err
+}

@@ -7,16 +7,16 @@ import (
 )
 
 // WithKeyDelay makes a new key get 401 as a credential until d after its creation, as in
-// services that distribute keys to several servers (assumed). The default is that a new
-// key works at once.
+// services that distribute keys to several servers. The default is that a new key works at
+// once (assumed: C4).
 func WithKeyDelay(d time.Duration) Option {
 	return func(c *config) { c.keyDelay = d }
 }
 
 // WithListDelay makes the list show every change only d later: the creation, the update
-// and the deletion of a key, as when the list comes from a replica (assumed). All other
-// operations work with the current keys. A key of [Server.AddKey] counts as created at
-// its CreatedAt. The default is that the list is up to date.
+// and the deletion of a key, as when the list comes from a replica. All other operations
+// work with the current keys. A key of [Server.AddKey] counts as created at its CreatedAt.
+// The default is that the list is up to date (assumed: C5).
 func WithListDelay(d time.Duration) Option {
 	return func(c *config) { c.listDelay = d }
 }

@@ -48,26 +48,48 @@
 //
 // Not documented, but reported by others: the code of an error is a string or a number.
 //
-// Assumed, because it is not documented:
-//   - The uid in the response to a create request is that of the key.
-//   - PATCH of a key and PUT of its state have the same effect. A missing isActive means
-//     false. The status of an inactive key is {}.
-//   - A new key works at once, and a list shows every change at once: see [WithKeyDelay]
-//     and [WithListDelay].
-//   - An update without a name or an expiry keeps the old one. For a server that ignores
-//     the expiry of an update, see [WithIgnoredExpiry].
-//   - An expiry in the past, or in a year above 9999 in UTC, is rejected with 400. So is
-//     the activation of an expired key.
-//   - A create request needs a name, which need not be unique. Without userUid, the
-//     owner is the caller, as with the uid of the tenant, which the official SDK's helper
-//     sends. An owner that does not exist is rejected with 400.
+// Assumed, because it is not documented. The ids are the rows of palette-conformance, which
+// compares a real Palette with them; the options make the server do the opposite.
+// [WithCreateStatus] (C1) and [WithIgnoredExpiry] (U7) contradict what is documented.
+//   - C2: the uid in the response to a create request is that of the key
+//     ([WithUIDOfUser]). C3: a value is 44 characters of base64 ([WithLongValues]).
+//   - C4, C5: a new key works at once, and a list shows every change at once
+//     ([WithKeyDelay], [WithListDelay]).
+//   - C6: a name need not be unique ([WithUniqueNames]).
+//   - C7, C8: without userUid, the owner is the caller ([WithTenantAsOwner]), as with the uid
+//     of the tenant, which the official SDK's helper sends ([WithStrictUserUID]).
+//   - C9, U1 to U3: annotations and labels are stored as they are sent
+//     ([WithoutSlashAnnotations], [WithFixedLabels]); an update erases the others
+//     ([WithMergedUpdates]), but not the annotations of the server ([WithErasedAnnotations]).
+//   - C10 to C12: an expiry has milliseconds ([WithExpiryInSeconds]); one in the past is
+//     rejected with 400 ([WithPastExpiry]); a key without one never expires
+//     ([WithDefaultExpiry]).
+//   - U4, U5: an update without an expiry keeps the old one ([WithClearedExpiry]); one of an
+//     inactive key does not activate it ([WithActivatingUpdates]).
+//   - U6, S3, D1: a key that is expired, revoked or deleted gets 401
+//     ([WithExpiredKeysAccepted], [WithRevokedKeysAccepted], [WithDeletedKeysAccepted]).
+//   - S1, S2, S4: PATCH of a key and PUT of its state have the same effect
+//     ([WithIgnoredPatch]); the status of an inactive key is {} ([WithNullStatus]); it can be
+//     activated again ([WithFinalRevocation]).
+//   - D2, E1: the error for a key that does not exist has the status 404 and a text as its
+//     code ([WithRepeatedDelete], [WithNumericNotFound]).
+//   - E2: an unknown credential gets 401 ([WithRepeatedCredential]). E3: a field of the wrong
+//     type gets 422 ([WithLenientBodies]).
+//   - L1: a list has one page, whatever its parameters ([WithPageSize]).
+//   - W1: GET /v1/users/info accepts every credential ([WithoutUsersInfo]).
+//
+// Not documented either, and not compared:
+//   - A missing isActive means false. A create request needs a name; an update without one
+//     keeps the old name.
+//   - An expiry in a year above 9999 in UTC is rejected with 400. So is the activation of an
+//     expired key, and an owner that does not exist.
 //   - A key above the limit is rejected with 400 and the code ResourceLimitExceeded.
 //   - The key of another user is rejected with 403 and the code ResOperationForbidden,
 //     a create request for another user with OperationForbidden.
 //   - Path, method, credential, uid and body are checked in this order. A request
 //     without a body is rejected with 422, one with more than 1 MiB with 413. Unknown
 //     fields are ignored, as are uid and timestamps in the metadata of a request.
-//   - Lists are in the order of creation and have one page: see [WithPageSize].
+//   - Lists are in the order of creation.
 //   - If a request has both credential headers, only ApiKey counts.
 //
 // # Limits

@@ -92,12 +92,15 @@ func (s *Server) process(c call) *response {
 	}
 	var ok bool
 	if c.user, ok = s.authenticate(c.request.Header); !ok {
-		return appError(http.StatusUnauthorized, "UnAuthorizedAccess",
-			"The credential is missing, unknown or no longer valid")
+		return s.unauthorized(c.request.Header.Get("ApiKey"))
 	}
 	if uid != "" {
 		c.key = s.byUID(uid)
 		switch {
+		case c.key == nil && s.cfg.repeatedDelete && c.request.Method == http.MethodDelete:
+			return noContent()
+		case c.key == nil && s.cfg.numericNotFound:
+			return frameworkError(http.StatusNotFound, "API key '%s' was not found", uid)
 		case c.key == nil:
 			return appError(http.StatusNotFound, "ResourceNotFound", "API key '%s' was not found", uid)
 		case !c.user.mayUse(c.key):
@@ -105,6 +108,15 @@ func (s *Server) process(c call) *response {
 		}
 	}
 	return op.run(s, c)
+}
+
+// unauthorized returns the response to a request whose credential does not work.
+func (s *Server) unauthorized(value string) *response {
+	known := slices.ContainsFunc(s.keys, func(k *storedKey) bool { return k.value == value })
+	if s.cfg.repeatedCredential && value != "" && !known {
+		return appError(http.StatusNotFound, "ResourceNotFound", "API key '%s' was not found", value)
+	}
+	return appError(http.StatusUnauthorized, "UnAuthorizedAccess", "The credential is missing, unknown or no longer valid")
 }
 
 const nginxPage = "<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n<body>\r\n" +
@@ -172,7 +184,7 @@ func matchPath(pattern, path string) (uid string, ok bool) {
 
 // decode decodes the body of a request, or returns an error response. Unknown fields
 // are ignored.
-func decode[T any](c call) (in T, errResp *response) {
+func decode[T any](s *Server, c call) (in T, errResp *response) {
 	if _, ok := errors.AsType[*http.MaxBytesError](c.bodyErr); ok {
 		return in, frameworkError(http.StatusRequestEntityTooLarge, "the body exceeds %d bytes", maxBody)
 	}
@@ -189,6 +201,9 @@ func decode[T any](c call) (in T, errResp *response) {
 	}
 	err := json.Unmarshal(c.body, &in)
 	if typeErr, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		if s.cfg.lenientBodies {
+			return in, nil // the other fields were decoded
+		}
 		return in, wrongType(cmp.Or(typeErr.Field, "body"), typeErr.Type.Kind().String(), typeErr.Value)
 	}
 	if err != nil {

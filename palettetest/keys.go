@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -73,7 +74,8 @@ type storedKey struct {
 
 	value    string
 	modified time.Time
-	serial   int // increases with every key
+	serial   int  // increases with every key
+	erased   bool // the annotations that the server adds
 }
 
 func (s *Server) add(k Key) *storedKey {
@@ -82,7 +84,7 @@ func (s *Server) add(k Key) *storedKey {
 		k.UID = fmt.Sprintf("%08x%s", k.CreatedAt.Unix(), randomHex(8))
 	}
 	s.serial++
-	added := &storedKey{Key: k, value: newKeyValue(), modified: k.CreatedAt, serial: s.serial}
+	added := &storedKey{Key: k, value: s.newValue(), modified: k.CreatedAt, serial: s.serial}
 	s.keys = append(s.keys, added)
 	s.changed(added, added.CreatedAt, false)
 	return added
@@ -171,7 +173,7 @@ func page(keys []*storedKey, after, size int) ([]*storedKey, *listMeta) {
 }
 
 func (s *Server) create(c call) *response {
-	in, errResp := decode[keyRequest](c)
+	in, errResp := decode[keyRequest](s, c)
 	if errResp != nil {
 		return errResp
 	}
@@ -179,21 +181,12 @@ func (s *Server) create(c call) *response {
 	if errResp != nil {
 		return errResp
 	}
-	owner := cmp.Or(in.Spec.UserUID, c.user.UID)
-	if owner == TenantUID {
-		owner = c.user.UID
+	owner := s.owner(c.user, in.Spec.UserUID)
+	if errResp := s.checkCreate(c.user, owner, in.Metadata.Name); errResp != nil {
+		return errResp
 	}
-	_, known := s.users[owner]
-	switch {
-	case in.Metadata.Name == "":
-		return invalidRequest("A name is required")
-	case owner != c.user.UID && !c.user.Admin: // even if the owner does not exist
-		return forbidden("OperationForbidden", "apiKey.create")
-	case owner != c.user.UID && !known:
-		return invalidRequest("The user '%s' does not exist", owner)
-	case s.cfg.keyLimit > 0 && s.count(owner) >= s.cfg.keyLimit:
-		return appError(http.StatusBadRequest, "ResourceLimitExceeded",
-			"The user has %d API keys, which is the limit", s.cfg.keyLimit)
+	if expiry.IsZero() && s.cfg.defaultExpiry > 0 {
+		expiry = s.cfg.now().Add(s.cfg.defaultExpiry)
 	}
 	k := s.add(Key{
 		Name:        in.Metadata.Name,
@@ -201,10 +194,53 @@ func (s *Server) create(c call) *response {
 		Active:      true,
 		Expiry:      expiry,
 		CreatedAt:   s.cfg.now(),
-		Annotations: in.Metadata.Annotations,
+		Annotations: s.annotations(in),
 		Labels:      in.Metadata.Labels,
 	})
-	return jsonResponse(http.StatusCreated, map[string]string{"apiKey": k.value, "uid": k.UID})
+	uid := k.UID
+	if s.cfg.uidOfUser {
+		uid = owner
+	}
+	return jsonResponse(s.cfg.createStatus, map[string]string{"apiKey": k.value, "uid": uid})
+}
+
+// owner returns the owner of a new key, which may not exist.
+func (s *Server) owner(caller User, userUID string) string {
+	switch {
+	case userUID == "" && s.cfg.tenantAsOwner:
+		return TenantUID
+	case userUID == "", userUID == TenantUID && !s.cfg.strictUserUID:
+		return caller.UID
+	}
+	return userUID
+}
+
+// checkCreate returns an error response if caller cannot create a key for owner.
+func (s *Server) checkCreate(caller User, owner, name string) *response {
+	_, known := s.users[owner]
+	known = known || owner == caller.UID || s.cfg.tenantAsOwner && owner == TenantUID
+	switch {
+	case name == "":
+		return invalidRequest("A name is required")
+	case owner != caller.UID && !caller.Admin: // even if the owner does not exist
+		return forbidden("OperationForbidden", "apiKey.create")
+	case !known:
+		return invalidRequest("The user '%s' does not exist", owner)
+	case s.cfg.uniqueNames && slices.ContainsFunc(s.keys, func(k *storedKey) bool { return k.UserUID == owner && k.Name == name }):
+		return appError(http.StatusConflict, "ResourceAlreadyExists", "The user has an API key of this name")
+	case s.cfg.keyLimit > 0 && s.count(owner) >= s.cfg.keyLimit:
+		return appError(http.StatusBadRequest, "ResourceLimitExceeded",
+			"The user has %d API keys, which is the limit", s.cfg.keyLimit)
+	}
+	return nil
+}
+
+// annotations returns the annotations of a request that the server stores.
+func (s *Server) annotations(in keyRequest) map[string]string {
+	if s.cfg.noSlashes {
+		maps.DeleteFunc(in.Metadata.Annotations, func(name, _ string) bool { return strings.Contains(name, "/") })
+	}
+	return in.Metadata.Annotations
 }
 
 // count counts the keys of a user, including inactive and expired ones.
@@ -229,8 +265,11 @@ func (s *Server) parseExpiry(field, text string) (time.Time, *response) {
 		return time.Time{}, wrongType(field, "date-time", text)
 	}
 	expiry := wireTime(parsed)
+	if s.cfg.expiryInSeconds {
+		expiry = expiry.Truncate(time.Second)
+	}
 	switch {
-	case s.expired(expiry):
+	case s.expired(expiry) && !s.cfg.pastExpiry:
 		return expiry, invalidRequest("The expiry %s has passed", text)
 	case expiry.Year() > 9999:
 		return expiry, invalidRequest("The year of the expiry %s has more than four digits in UTC", text)
@@ -243,7 +282,7 @@ func (s *Server) get(c call) *response {
 }
 
 func (s *Server) update(c call) *response {
-	in, errResp := decode[keyRequest](c)
+	in, errResp := decode[keyRequest](s, c)
 	if errResp != nil {
 		return errResp
 	}
@@ -252,14 +291,30 @@ func (s *Server) update(c call) *response {
 		return errResp
 	}
 	k := c.key
-	if !expiry.IsZero() && !s.cfg.ignoredExpiry {
+	if !s.cfg.ignoredExpiry && (!expiry.IsZero() || s.cfg.clearedExpiry) {
 		k.Expiry = expiry
 	}
 	k.Name = cmp.Or(in.Metadata.Name, k.Name)
-	k.Annotations, k.Labels = in.Metadata.Annotations, in.Metadata.Labels
+	k.Annotations = s.updated(k.Annotations, s.annotations(in))
+	if !s.cfg.fixedLabels {
+		k.Labels = s.updated(k.Labels, in.Metadata.Labels)
+	}
+	k.Active = k.Active || s.cfg.activatingUpdates
+	k.erased = s.cfg.erasedAnnotations
 	k.modified = s.cfg.now()
 	s.changed(k, k.modified, false)
 	return noContent()
+}
+
+// updated returns the annotations or labels of a key after an update.
+func (s *Server) updated(old, sent map[string]string) map[string]string {
+	if !s.cfg.mergedUpdates {
+		return sent
+	}
+	merged := map[string]string{}
+	maps.Copy(merged, old)
+	maps.Copy(merged, sent)
+	return merged
 }
 
 // stateRequest is the body of activate and revoke. A missing isActive means false.
@@ -268,13 +323,19 @@ type stateRequest struct {
 }
 
 func (s *Server) setState(c call) *response {
-	in, errResp := decode[stateRequest](c)
+	in, errResp := decode[stateRequest](s, c)
 	if errResp != nil {
 		return errResp
 	}
 	k := c.key
 	if in.IsActive && s.expired(k.Expiry) {
 		return invalidRequest("The key has expired and cannot be activated")
+	}
+	if in.IsActive && !k.Active && s.cfg.finalRevocation {
+		return invalidRequest("The key was revoked and cannot be activated")
+	}
+	if s.cfg.ignoredPatch && c.request.Method == http.MethodPatch {
+		return noContent()
 	}
 	k.Active = in.IsActive
 	k.modified = s.cfg.now()
@@ -285,6 +346,9 @@ func (s *Server) setState(c call) *response {
 func (s *Server) remove(c call) *response {
 	s.keys = slices.DeleteFunc(s.keys, func(k *storedKey) bool { return k == c.key })
 	s.changed(c.key, s.cfg.now(), true)
+	if s.cfg.deletedKeysAccepted {
+		s.deleted = append(s.deleted, c.key)
+	}
 	return noContent()
 }
 
@@ -292,21 +356,33 @@ func (s *Server) read(k *storedKey) (out keyResponse) {
 	meta, owner := &out.Metadata, s.users[k.UserUID]
 	meta.Annotations = map[string]string{}
 	maps.Copy(meta.Annotations, k.Annotations)
-	maps.Copy(meta.Annotations, map[string]string{ // clients cannot change these
-		"ownerUid":        k.UserUID,
-		"permissions":     permissions,
-		"scope":           "tenant",
-		"scopeVisibility": "20",
-		"tenantUid":       TenantUID,
-	})
+	if !k.erased {
+		maps.Copy(meta.Annotations, map[string]string{ // clients cannot change these
+			"ownerUid":        k.UserUID,
+			"permissions":     permissions,
+			"scope":           "tenant",
+			"scopeVisibility": "20",
+			"tenantUid":       TenantUID,
+		})
+	}
 	meta.CreationTimestamp = formatTime(k.CreatedAt)
 	meta.DeletionTimestamp = formatTime(time.Time{})
 	meta.LastModifiedTimestamp = formatTime(k.modified)
 	meta.Labels, meta.Name, meta.UID = k.Labels, k.Name, k.UID
 	out.Spec.Expiry = formatTime(k.Expiry)
 	out.Spec.User.FirstName, out.Spec.User.LastName, out.Spec.User.UID = owner.FirstName, owner.LastName, k.UserUID
-	out.Status.IsActive = k.Active
+	if k.Active || !s.cfg.nullStatus {
+		out.Status = &keyStatus{IsActive: k.Active}
+	}
 	return out
+}
+
+// newValue returns the value of a new key.
+func (s *Server) newValue() string {
+	if s.cfg.longValues {
+		return newKeyValue() + randomHex(78)
+	}
+	return newKeyValue()
 }
 
 // newKeyValue returns 44 characters of base64, as Palette's keys are. The prefix shows

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -17,28 +18,27 @@ import (
 type Option func(*config)
 
 type config struct {
-	addr          string
-	tls           bool
-	hosts         []string // in the certificate, in addition to localhost
-	prefix        string
-	now           func() time.Time
-	users         []User // the first is the built-in administrator
-	apiKey        *string
-	keyLimit      int
-	pageSize      int
-	rate          rate.Limit
-	burst         int
-	rateStyle     RateLimitStyle
-	latency       time.Duration
-	keyDelay      time.Duration
-	listDelay     time.Duration
-	ignoredExpiry bool
+	addr      string
+	tls       bool
+	hosts     []string // in the certificate, in addition to localhost
+	prefix    string
+	now       func() time.Time
+	users     []User // the first is the built-in administrator
+	apiKey    *string
+	keyLimit  int
+	pageSize  int
+	rate      rate.Limit
+	burst     int
+	rateStyle RateLimitStyle
+	latency   time.Duration
+	differences
 }
 
 func newConfig(opts []Option) config {
 	cfg := config{
 		addr: "127.0.0.1:0", now: time.Now, keyLimit: 20, rate: rate.Inf, burst: 1,
-		users: []User{{UID: AdminUID, FirstName: "Tenant", LastName: "Admin", Admin: true}},
+		differences: differences{createStatus: http.StatusCreated},
+		users:       []User{{UID: AdminUID, FirstName: "Tenant", LastName: "Admin", Admin: true}},
 	}
 	for _, opt := range opts {
 		if opt != nil {
@@ -135,24 +135,17 @@ func WithUser(u User) Option {
 }
 
 // WithKeyLimit sets how many keys a user can have; 0 means no limit. A request
-// to create more gets 400 and the code ResourceLimitExceeded (assumed). The default is 20,
-// as in Palette (doc).
+// to create more gets 400 and the code ResourceLimitExceeded, which is not documented. The
+// default is 20, as in Palette (doc).
 func WithKeyLimit(n int) Option {
 	return func(c *config) { c.keyLimit = n }
 }
 
 // WithPageSize divides lists into pages of n keys. Each page has a "listmeta" object
-// whose "continue" token requests the next page, as other lists of Palette do (doc);
-// that the list of keys does so is assumed. The default is one page without
-// "listmeta".
+// whose "continue" token requests the next page, as other lists of Palette do (doc). The
+// default is one page without "listmeta" (assumed: L1).
 func WithPageSize(n int) Option {
 	return func(c *config) { c.pageSize = n }
-}
-
-// WithIgnoredExpiry makes an update keep the expiry of the key, whatever the request
-// contains (assumed). The default is that an update changes the expiry (doc).
-func WithIgnoredExpiry() Option {
-	return func(c *config) { c.ignoredExpiry = true }
 }
 
 // WithRateLimit limits the requests of all clients together. Requests that are rejected
@@ -169,8 +162,8 @@ type RateLimitStyle int
 
 const (
 	// RateLimitPalette is the status 429 with a JSON error whose code is
-	// TooManyRequests, and no Retry-After header (assumed: only the status is
-	// documented). It is the default.
+	// TooManyRequests, and no Retry-After header. Only the status is documented (R1). It
+	// is the default.
 	RateLimitPalette RateLimitStyle = iota
 	// RateLimitNginx is the status 503 with nginx's HTML page, and no Retry-After
 	// header: the ingress of Palette up to 4.8.

@@ -55,6 +55,7 @@ type Server struct {
 
 	mu       sync.Mutex           // guards the fields below
 	keys     []*storedKey         // in the order of creation
+	deleted  []*storedKey         // that still work: see WithDeletedKeysAccepted
 	visible  []*storedKey         // copies of those that the list shows
 	changes  []change             // that the list does not show yet
 	serial   int                  // of the newest key

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -49,6 +50,9 @@ func (s *Server) AuthToken() string {
 
 // userInfo responds to GET /v1/users/info, which tells a client who it is.
 func (s *Server) userInfo(c call) *response {
+	if s.cfg.noUsersInfo {
+		return frameworkError(http.StatusNotFound, "path %s was not found", c.request.URL.EscapedPath())
+	}
 	return jsonResponse(http.StatusOK, map[string]string{
 		"orgName": "palettetest", "tenantUid": TenantUID, "userUid": c.user.UID,
 	})
@@ -70,12 +74,19 @@ func (s *Server) userOfKey(value string) (User, bool) {
 			return u, true
 		}
 	}
-	for _, k := range s.keys {
+	for _, k := range slices.Concat(s.keys, s.deleted) {
 		if k.value == value {
 			u := s.users[k.UserUID] // may not exist: see AddKey
 			u.UID = k.UserUID
-			return u, k.Active && !s.expired(k.Expiry) && !s.tooNew(k)
+			return u, s.works(k)
 		}
 	}
 	return User{}, false
+}
+
+// works reports whether a key works as a credential.
+func (s *Server) works(k *storedKey) bool {
+	return (k.Active || s.cfg.revokedKeysAccepted) &&
+		(!s.expired(k.Expiry) || s.cfg.expiredKeysAccepted) &&
+		!s.tooNew(k)
 }

@@ -55,9 +55,11 @@ type keyResponse struct {
 			UID       string `json:"uid"`
 		} `json:"user"`
 	} `json:"spec"`
-	Status struct {
-		IsActive bool `json:"isActive,omitempty"` // the status of an inactive key is {}
-	} `json:"status"`
+	Status *keyStatus `json:"status"`
+}
+
+type keyStatus struct {
+	IsActive bool `json:"isActive,omitempty"` // the status of an inactive key is {}
 }
 
 // wireTime returns t in UTC and with the precision of the wire, so that what a client

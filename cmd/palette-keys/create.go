@@ -22,7 +22,7 @@ func (c *createCommand) declare(flags *flag.FlagSet) {
 	flags.StringVar(&c.name, "name", "", "")
 	flags.StringVar(&c.description, "description", "", "")
 	flags.StringVar(&c.out, "out", "-", "")
-	flags.StringVar(&c.secret, "kubernetes-secret", "", "")
+	secretVar(flags, &c.secret)
 	flags.BoolVar(&c.json, "json", false, "")
 	uidVar(flags, &c.user, "user")
 	expiryVar(flags, &c.expires, "expires")

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"os"
 
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
@@ -16,6 +18,18 @@ var serviceAccountFolder = "/var/run/secrets/kubernetes.io/serviceaccount"
 type secretStore struct {
 	name   string // of the flag
 	secret *kube.Store
+}
+
+// secretVar declares -kubernetes-secret. An empty value, such as that of a variable that is not
+// set, must not make create print the key.
+func secretVar(flags *flag.FlagSet, p *string) {
+	flags.Func("kubernetes-secret", "", func(name string) error {
+		if name == "" {
+			return errors.New("it is empty")
+		}
+		*p = name
+		return nil
+	})
 }
 
 // newSecretStore returns the store that -kubernetes-secret names.

@@ -489,6 +489,27 @@ func TestCreateDoesNotReplaceAValue(t *testing.T) {
 	assert.Len(t, c.palette.Keys(), 1)
 }
 
+func TestOfTwoCreatesOneSaves(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.SetValue(t, "apiKey", "")
+	var inner result
+	c.failRequest("PATCH", save, func(w http.ResponseWriter, r *http.Request, handle http.HandlerFunc) {
+		inner = c.run(t, "create", "-name", "new", "-kubernetes-secret", "palette")
+		handle(w, r)
+	})
+
+	outer := c.run(t, "create", "-name", "new", "-kubernetes-secret", "palette")
+
+	require.Zero(t, inner.code, inner.stderr)
+	assert.Equal(t, result{
+		stderr: "palette-keys: create: save the key: kubernetes: Secret apps/palette: " +
+			"somebody else has replaced the value of apiKey; the key was deleted\n", code: 1,
+	}, outer)
+	assert.Len(t, c.palette.Keys(), 2)
+	c.requireStoredWorks(t)
+}
+
 // The key that create could not save is deleted, unless the Secret may have it.
 func TestCreateThatCannotSave(t *testing.T) {
 	t.Parallel()

@@ -105,6 +105,8 @@ func TestUsageErrorsSayWhatIsMissing(t *testing.T) {
 		"rotate a -kubernetes-secret y":               "this works only in a pod",
 		"create -name ci -out x -kubernetes-secret y": "either -out or -kubernetes-secret, not both",
 		"create -name ci -kubernetes-secret a/b/c":    "no key was created: kubernetes: \"a/b/c\" is not a Secret",
+		"create -name ci -kubernetes-secret=":         `invalid value "" for flag -kubernetes-secret: it is empty`,
+		"rotate a -kubernetes-secret=":                `invalid value "" for flag -kubernetes-secret: it is empty`,
 		"rotate a -load cat":                          "-- COMMAND, which saves the key, is required",
 		"rotate a -load cat --":                       "-- COMMAND, which saves the key, is required",
 		"rotate a -- cat":                             "-load is required",

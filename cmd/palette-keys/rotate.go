@@ -34,7 +34,7 @@ func (c *rotateCommand) declare(flags *flag.FlagSet) {
 	flags.BoolVar(&c.json, "json", false, "")
 	flags.StringVar(&c.out, "out", "", "")
 	flags.StringVar(&c.load, "load", "", "")
-	flags.StringVar(&c.secret, "kubernetes-secret", "", "")
+	secretVar(flags, &c.secret)
 }
 
 func (c *rotateCommand) check(in *invocation) error {

@@ -151,7 +151,11 @@ func (s *Store) patch(ctx context.Context, seen secret, value string) (secret, e
 // tryPatch is a patch as a dry run. It replaces the value by another one, because an
 // immutable Secret accepts the one that it has.
 func (s *Store) tryPatch(ctx context.Context, seen secret) error {
-	_, err := s.send(ctx, "patch (dry run)", "?dryRun=All&fieldManager="+manager, s.mergePatch(seen, "dry-run"))
+	const value = "dry-run"
+	saved, err := s.send(ctx, "patch (dry run)", "?dryRun=All&fieldManager="+manager, s.mergePatch(seen, value))
+	if err == nil && s.value(saved) != value {
+		err = s.errorf("patch (dry run): the API server would store another value of %s", s.key)
+	}
 	return err
 }
 

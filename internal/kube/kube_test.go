@@ -263,6 +263,21 @@ func TestLoadTriesAgainAfterAConflict(t *testing.T) {
 	assert.Equal(t, "another-key", value)
 }
 
+func TestLoadFailsIfAWebhookChangesTheValue(t *testing.T) {
+	t.Parallel()
+	server, store := newStore(t)
+	server.SetFault(func(w http.ResponseWriter, r *http.Request, handle http.HandlerFunc) {
+		if r.Method == http.MethodPatch {
+			r.Body = io.NopCloser(strings.NewReader(`{"data":{"apiKey":"bXV0YXRlZA=="}}`))
+		}
+		handle(w, r)
+	})
+
+	_, err := store.Load(t.Context())
+
+	require.EqualError(t, err, "kubernetes: Secret apps/palette: patch (dry run): the API server would store another value of apiKey")
+}
+
 func TestSave(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
