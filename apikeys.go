@@ -42,7 +42,7 @@ func (s *APIKeysService) Create(ctx context.Context, req CreateAPIKeyRequest) (*
 	}
 	req.Spec.Expiry = normalize(req.Spec.Expiry)
 	var created createResponse
-	op.decode = created.decode
+	op.result = &created
 	if err := s.send(ctx, op, req); err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (s *APIKeysService) Get(ctx context.Context, uid string) (*APIKey, error) {
 	got := keyResponse{uid: uid}
 	op := operation{
 		name: "apiKeys.get", idempotent: true, method: http.MethodGet,
-		decode: got.decode,
+		result: &got,
 	}
 	if err := s.sendToKey(ctx, op, uid, "", nil); err != nil {
 		return nil, err
@@ -221,7 +221,7 @@ func (s *APIKeysService) pages(ctx context.Context) iter.Seq2[[]APIKey, error] {
 			page := listResponse{seen: seen, before: total}
 			op := operation{
 				name: "apiKeys.list", idempotent: true, method: http.MethodGet, path: collectionPath,
-				decode: page.decode,
+				result: &page,
 			}
 			if token != "" {
 				op.query = url.Values{"continue": {token}}

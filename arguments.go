@@ -34,16 +34,14 @@ func checkRequest(meta ObjectMetaInput, expiry time.Time, userUID string) error 
 	if err := checkExpiry(expiry); err != nil {
 		return err
 	}
-	texts := []string{meta.Name, userUID}
+	valid := utf8.ValidString(meta.Name) && utf8.ValidString(userUID)
 	for _, values := range []map[string]string{meta.Annotations, meta.Labels} {
 		for key, value := range values {
-			texts = append(texts, key, value)
+			valid = valid && utf8.ValidString(key) && utf8.ValidString(value)
 		}
 	}
-	for _, text := range texts {
-		if !utf8.ValidString(text) {
-			return errors.New("a name, uid, annotation or label is not UTF-8")
-		}
+	if !valid {
+		return errors.New("a name, uid, annotation or label is not UTF-8")
 	}
 	return nil
 }

@@ -30,8 +30,7 @@ type Client struct {
 	baseURL      string // without a trailing slash
 	host         string
 	defaultHost  bool // nobody has set the host
-	userAgent    string
-	timeout      time.Duration // of one attempt
+	timeout      attemptTimeout
 	retries      retryPolicy
 	limiter      *ratelimit.Limiter // nil: no limit
 	logger       *slog.Logger
@@ -50,11 +49,10 @@ func NewClient(opts ...Option) (*Client, error) {
 		credential: cfg.credential,
 		baseURL:    cfg.baseURL.String(),
 		host:       cfg.baseURL.Host, defaultHost: cfg.defaultHost,
-		userAgent: strings.TrimSpace(cfg.userAgent + " palette-apikeys-go/" + version.Version),
-		timeout:   cfg.timeout,
-		retries:   cfg.retries,
-		limiter:   cfg.limiter,
-		logger:    cfg.logger,
+		timeout: attemptTimeout(cfg.timeout),
+		retries: cfg.retries,
+		limiter: cfg.limiter,
+		logger:  cfg.logger,
 	}
 	c.APIKeys = &APIKeysService{client: c}
 	if err := c.connect(cfg); err != nil {
@@ -79,7 +77,7 @@ func (c *Client) connect(cfg *config) error {
 	if hc.Transport == nil {
 		return errors.New("the function of WithTransportWrapper returned nil")
 	}
-	c.resty = newResty(&hc)
+	c.resty = newResty(&hc, strings.TrimSpace(cfg.userAgent+" palette-apikeys-go/"+version.Version))
 	return nil
 }
 
@@ -90,9 +88,11 @@ func (c *Client) connect(cfg *config) error {
 //   - retries (off by default): resty retries a POST after any transport error, and sends
 //     reader bodies empty the second time;
 //   - logging: resty writes URLs to standard error.
-func newResty(hc *http.Client) *resty.Client {
+func newResty(hc *http.Client, userAgent string) *resty.Client {
 	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return resty.NewWithClient(hc).SetLogger(discardLogger{})
+	return resty.NewWithClient(hc).SetLogger(discardLogger{}).
+		SetHeader("Accept", "application/json").
+		SetHeader("User-Agent", userAgent)
 }
 
 type discardLogger struct{}
@@ -128,8 +128,8 @@ type operation struct {
 	name, method, path string
 	query              url.Values
 	body               []byte
-	idempotent         bool               // two requests have the same effect as one
-	decode             func([]byte) error // decodes the body of a success; nil: there is none
+	idempotent         bool    // two requests have the same effect as one
+	result             decoder // nil: a success has no body
 
 	// failed returns what err means for this operation, if the server may have processed one
 	// of the attempts or not. nil: err as it is.
@@ -227,7 +227,7 @@ func (c *Client) describe(op operation, p *progress) error {
 
 // fetchNow returns the credential that the client would send now.
 func (c *Client) fetchNow(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(c.timeout))
 	defer cancel()
 	return c.credential.fetch(ctx)
 }
@@ -235,7 +235,7 @@ func (c *Client) fetchNow(ctx context.Context) (string, error) {
 // attempt sends the request of op once and reads the response. Its outcome says nothing of
 // the call, and the error in it does not contain the credential.
 func (c *Client) attempt(ctx context.Context, op operation) outcome {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, attemptTimeout(c.timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(c.timeout), c.timeout)
 	defer cancel()
 	value, err := c.credential.fetchFor(ctx, op.path)
 	r := newRedactor(value)
@@ -257,8 +257,6 @@ func (c *Client) execute(ctx context.Context, op operation, sending *transport.A
 	req := c.resty.R().
 		SetContext(ctx).
 		SetDoNotParseResponse(true).
-		SetHeader("Accept", "application/json").
-		SetHeader("User-Agent", c.userAgent).
 		SetQueryParamsFromValues(op.query)
 	if op.body != nil {
 		req.SetHeader("Content-Type", "application/json").SetBody(op.body)
@@ -273,7 +271,7 @@ func (c *Client) execute(ctx context.Context, op operation, sending *transport.A
 		}
 	}
 	defer resp.RawResponse.Body.Close()
-	o := readResponse(ctx, resp.RawResponse, op.decode, r)
+	o := readResponse(ctx, resp.RawResponse, op.result, r)
 	sent := sending.End() // not if middleware responded
 	o.maybeProcessed = o.maybeProcessed && sent
 	return o

@@ -25,10 +25,13 @@ const (
 // maxPages is the maximum number of pages of a list.
 const maxPages = 10_000
 
-// readResponse reads the response of an attempt. decode decodes the body of a success. If it
-// is nil, success is exactly 204, because a sign-in page responds with 200. Otherwise it is
-// any 2xx with the documented body, which may be the only copy of a key.
-func readResponse(ctx context.Context, resp *http.Response, decode func([]byte) error, r redactor) outcome {
+// decoder decodes the body of a success.
+type decoder interface{ decode(body []byte) error }
+
+// readResponse reads the response of an attempt. If result is nil, success is exactly 204,
+// because a sign-in page responds with 200. Otherwise it is any 2xx with the documented body,
+// which may be the only copy of a key.
+func readResponse(ctx context.Context, resp *http.Response, result decoder, r redactor) outcome {
 	status := resp.StatusCode
 	o := outcome{status: status, maybeProcessed: status < 300 || status >= 500 || status == http.StatusRequestTimeout}
 	switch {
@@ -39,9 +42,9 @@ func readResponse(ctx context.Context, resp *http.Response, decode func([]byte) 
 		// nginx, which limits the rate in front of Palette, responds with 503.
 		o.overloaded = status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable && apiErr.Code == ""
 		return o
-	case decode == nil && status == http.StatusNoContent:
+	case result == nil && status == http.StatusNoContent:
 		return o
-	case decode == nil:
+	case result == nil:
 		o.err = unexpected(fmt.Sprintf("status %d, not 204", status), r)
 		return o
 	case status/100 != 2:
@@ -58,7 +61,7 @@ func readResponse(ctx context.Context, resp *http.Response, decode func([]byte) 
 		return outcome{maybeProcessed: true, err: transportError(ctx, "", err, r, ErrUnexpectedResponse)}
 	}
 	if err == nil {
-		err = decode(body)
+		err = result.decode(body)
 	}
 	if err != nil {
 		o.err = unexpected(err.Error(), r)
@@ -67,7 +70,8 @@ func readResponse(ctx context.Context, resp *http.Response, decode func([]byte) 
 }
 
 func isJSON(h http.Header) bool {
-	media, _, _ := mime.ParseMediaType(h.Get("Content-Type")) // invalid parameters do not matter
+	media, _, _ := strings.Cut(h.Get("Content-Type"), ";") // invalid parameters do not matter
+	media = strings.ToLower(strings.TrimSpace(media))
 	return media == "application/json" || strings.HasSuffix(media, "+json")
 }
 

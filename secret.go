@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 )
 
 // Secret holds the value of an API key. Printing it with any fmt verb and logging it
@@ -33,11 +34,12 @@ func (s Secret) Reveal() string { return mask(s.masked) }
 
 // mask masks a value, or unmasks a masked one.
 func mask(value string) string {
-	masked := []byte(value)
-	for i := range masked {
-		masked[i] ^= pad[i%len(pad)]
+	var masked strings.Builder
+	masked.Grow(len(value))
+	for i := range len(value) {
+		masked.WriteByte(value[i] ^ pad[i%len(pad)])
 	}
-	return string(masked)
+	return masked.String()
 }
 
 // IsZero reports whether s holds no value.

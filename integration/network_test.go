@@ -459,7 +459,7 @@ func TestUnverifiedConnectionsAreNotShared(t *testing.T) { //nolint:paralleltest
 	original := http.DefaultTransport.(*http.Transport)
 	t.Cleanup(func() { http.DefaultTransport = original })
 	shared := original.Clone()
-	require.NoError(t, http2.ConfigureTransport(shared))
+	require.NoError(t, http2.ConfigureTransport(shared)) //nolint:staticcheck // what other code does
 	http.DefaultTransport = shared
 	server := httptest.NewUnstartedServer(http.HandlerFunc(serveKey))
 	server.EnableHTTP2 = true

@@ -18,19 +18,9 @@ type Attempt struct {
 	mu       sync.Mutex // middleware can call the transport from several goroutines
 	requests int        // requests that the transport has accepted
 	untraced int        // those among them of which no hook was called
-	sent     bool       // a request without a body has a connection, or a body follows its header
+	sent     bool       // one of them was sent
 	ended    bool
-	phase    Phase
 }
-
-// Phase is what an attempt is waiting for. Its text is the start of an error.
-type Phase string
-
-// The phases of an attempt. The zero Phase is that of an attempt without a request.
-const (
-	Connecting Phase = "connecting"
-	Waiting    Phase = "waiting for the response"
-)
 
 // NewAttempt returns an attempt whose requests carry the credential that setCredential sets.
 // The credential is in a function, so that printing the attempt does not show it. If once is
@@ -60,11 +50,26 @@ func (a *Attempt) End() (sent bool) {
 	return a.sent || a.untraced > 0
 }
 
+// Phase is what an attempt is waiting for. Its text is the start of an error.
+type Phase string
+
+// The phases of an attempt. The zero Phase is that of an attempt without a request.
+const (
+	Connecting Phase = "connecting" // or waiting for a stream of an HTTP/2 connection
+	Waiting    Phase = "waiting for the response"
+)
+
 // Phase returns what the attempt is waiting for.
 func (a *Attempt) Phase() Phase {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.phase
+	switch {
+	case a.requests == 0:
+		return ""
+	case a.sent || a.untraced > 0:
+		return Waiting
+	}
+	return Connecting
 }
 
 var (
@@ -85,70 +90,65 @@ func (a *Attempt) begin() error {
 	}
 	a.requests++
 	a.untraced++
-	a.phase = Waiting
 	return nil
 }
 
 // request is one request of an attempt. Its methods are hooks that net/http calls.
 type request struct {
 	attempt *Attempt
-	body    *bytes.Reader // nil: none
-	traced  bool          // a hook was called
+	body    bytes.Reader // empty: none
+	hooks   httptrace.ClientTrace
+	traced  bool // a hook was called
 }
 
 // withHooks returns a context that makes net/http call the hooks of r. A trace that the
 // caller or middleware has put into ctx does not see the header fields, which hold the
 // credential.
+//
+// A request without a body counts as sent when it has a connection: it is complete with its
+// header, which HTTP/2 flushes before it calls WroteHeaders.
 func (r *request) withHooks(ctx context.Context) context.Context {
 	if outer := httptrace.ContextClientTrace(ctx); outer != nil {
 		inner := *outer
 		inner.WroteHeaderField = nil
 		ctx = httptrace.WithClientTrace(untraced{ctx}, &inner)
 	}
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn:      r.connecting,
-		GotConn:      r.connected,
-		WroteHeaders: r.wroteHeaders,
-	})
+	r.hooks.GetConn = r.connecting
+	if r.body.Len() > 0 {
+		r.hooks.WroteHeaders = r.wroteHeaders
+	} else {
+		r.hooks.GotConn = func(httptrace.GotConnInfo) { r.wroteHeaders() }
+	}
+	return httptrace.WithClientTrace(ctx, &r.hooks)
 }
 
 // connecting is called before net/http looks for a connection.
 func (r *request) connecting(string) {
 	r.attempt.mu.Lock()
 	defer r.attempt.mu.Unlock()
-	r.trace(Connecting)
+	r.trace()
 }
 
-// connected counts a request without a body as sent. Such a request is complete with its
-// header, which HTTP/2 flushes before it calls wroteHeaders.
-func (r *request) connected(httptrace.GotConnInfo) {
-	r.attempt.mu.Lock()
-	defer r.attempt.mu.Unlock()
-	r.trace(Waiting)
-	r.attempt.sent = r.attempt.sent || r.body == nil
-}
-
-// wroteHeaders counts a request with a body as sent. It is called just before the body is
-// written, by the goroutine that writes it. After the end of the attempt, it empties the
-// body, so that the request stays incomplete.
+// wroteHeaders counts the request as sent. net/http calls it just before it writes the body,
+// on the goroutine that does so. After the end of the attempt, it empties the body, so that
+// the request stays incomplete.
 func (r *request) wroteHeaders() {
 	r.attempt.mu.Lock()
 	defer r.attempt.mu.Unlock()
-	if r.attempt.ended && r.body != nil {
+	r.trace()
+	if r.attempt.ended {
 		r.body.Reset(nil)
 		return
 	}
-	r.trace(Waiting)
 	r.attempt.sent = true
 }
 
-// trace notes that a hook was called, and what the attempt is waiting for.
-func (r *request) trace(phase Phase) {
+// trace notes that net/http calls hooks.
+func (r *request) trace() {
 	if !r.traced {
 		r.traced = true
 		r.attempt.untraced--
 	}
-	r.attempt.phase = phase
 }
 
 // untraced hides the trace of a context, because WithClientTrace would call its hooks as

@@ -3,11 +3,11 @@
 package transport
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -90,10 +90,18 @@ func (t *transport) authorize(req *http.Request) (*http.Request, error) {
 		return nil, &permanentError{err}
 	}
 	r := &request{attempt: attempt}
-	authorized := req.Clone(r.withHooks(req.Context()))
-	setBody(authorized, r, content)
-	authorized.Host = t.host // middleware may have changed it, and an http proxy connects to it
+	r.body.Reset(content)
+	authorized := req.WithContext(r.withHooks(req.Context())) // a copy
+	authorized.Header = make(http.Header, len(req.Header)+1)
+	maps.Copy(authorized.Header, req.Header)
 	attempt.setCredential(authorized.Header)
+	authorized.Host = t.host // middleware may have changed it, and an http proxy connects to it
+	// net/http sends a body of this type together with the header in one write. With GetBody,
+	// it would resend a request that the server may have processed.
+	authorized.Body, authorized.GetBody, authorized.ContentLength = nil, nil, int64(len(content))
+	if len(content) > 0 {
+		authorized.Body = io.NopCloser(&r.body)
+	}
 	return authorized, nil
 }
 
@@ -104,17 +112,6 @@ func readBody(req *http.Request) ([]byte, error) {
 	}
 	content, err := io.ReadAll(req.Body)
 	return content, errors.Join(err, req.Body.Close())
-}
-
-// setBody sets the body of req, in a form that net/http sends together with the header in
-// one write. It removes GetBody, with which net/http resends a request that the server may
-// have processed.
-func setBody(req *http.Request, r *request, content []byte) {
-	req.Body, req.GetBody, req.ContentLength = nil, nil, int64(len(content))
-	if len(content) > 0 {
-		r.body = bytes.NewReader(content)
-		req.Body = io.NopCloser(r.body)
-	}
 }
 
 // permanentError is an error after which a retry is pointless.
