@@ -61,6 +61,10 @@ func TestInvalidBodies(t *testing.T) {
 			"PATCH", `{"isActive":"false"}`, json,
 			`422 {"code":601,"message":"isActive in body must be of type bool: \"string\""}`,
 		},
+		"string as isActive of the state": {
+			"PUT /state", `{"isActive":"false"}`, json,
+			`422 {"code":601,"message":"isActive in body must be of type bool: \"string\""}`,
+		},
 		"array": {"PUT", `[]`, json, `422 {"code":601,"message":"body in body must be of type struct: \"array\""}`},
 		"date as expiry": {
 			"POST", `{"metadata":{"name":"ci"},"spec":{"expiry":"2026-12-24"}}`, json,
@@ -73,13 +77,14 @@ func TestInvalidBodies(t *testing.T) {
 			t.Parallel()
 			s := newTestServer(t)
 			path := "/v1/apiKeys"
-			if tt.method != "POST" {
+			method, subpath, onSubpath := strings.Cut(tt.method, " ") // of the key
+			if method != "POST" || onSubpath {
 				uid, _ := s.AddKey(palettetest.Key{Name: "ci", Active: true})
-				path += "/" + uid
+				path += "/" + uid + subpath
 			}
 			before := s.Keys()
 
-			got := s.sendHeader(http.Header{"Apikey": {s.APIKey}, "Content-Type": {tt.contentType}}, tt.method, path, tt.body)
+			got := s.sendHeader(http.Header{"Apikey": {s.APIKey}, "Content-Type": {tt.contentType}}, method, path, tt.body)
 
 			assert.Equal(t, tt.want, got.String()[:min(len(tt.want), len(got.String()))])
 			assert.Equal(t, "application/json", got.header.Get("Content-Type"))

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,15 +42,38 @@ type scene struct {
 	values map[string]string // of all keys, by uid
 	stored palette.Secret
 
-	fault  fault
-	steps  int                                             // of this run
-	dead   bool                                            // the run was killed
-	mayDie bool                                            // the stored key was revoked
-	turn   func()                                          // waits until this step may happen
-	hook   func()                                          // called after each step
-	load   func() (palette.Secret, error)                  // replaces Load
-	save   func(palette.Secret) error                      // replaces Save
-	change func(*http.Request, *httptest.ResponseRecorder) // changes a response
+	fault   fault
+	steps   int                                             // of this run
+	dead    bool                                            // the run was killed
+	mayDie  bool                                            // the stored key was revoked
+	turn    func()                                          // waits until this step may happen
+	hook    func()                                          // called after each step
+	load    func() (palette.Secret, error)                  // replaces Load
+	save    func(palette.Secret) error                      // replaces Save
+	change  func(*http.Request, *httptest.ResponseRecorder) // changes a response
+	effects []effect                                        // of saves, that are still to come
+}
+
+// effect is what happens at a time.
+type effect struct {
+	at     time.Time
+	happen func()
+}
+
+// later lets f happen after d: before the first step, or the first look at the stored key,
+// from then on. Another goroutine would need a lock for all that f changes.
+func (s *scene) later(d time.Duration, f func()) {
+	s.effects = append(s.effects, effect{time.Now().Add(d), f})
+}
+
+func (s *scene) happen() {
+	s.effects = slices.DeleteFunc(s.effects, func(e effect) bool {
+		due := !time.Now().Before(e.at)
+		if due {
+			e.happen()
+		}
+		return due
+	})
 }
 
 // fault is a step that fails.
@@ -116,6 +140,7 @@ func (s *scene) start(f fault) { s.fault, s.steps, s.dead = f, 0, false }
 // step does the work of a step, unless it fails before.
 func (s *scene) step(work func() error) error {
 	s.turn()
+	s.happen()
 	s.steps++
 	hit := s.steps == s.fault.step
 	if s.dead || hit && !s.fault.after {
@@ -146,6 +171,7 @@ func (s *scene) wait(d time.Duration) {
 	s.t.Helper()
 	for end := time.Now().Add(d); time.Now().Before(end); {
 		<-time.After(min(time.Until(end), max(time.Minute, d/50)))
+		s.happen()
 		s.requireStoredKeyWorks()
 	}
 }

@@ -86,7 +86,7 @@ func TestSaveThatTakesEffectLate(t *testing.T) {
 								s.stored = key
 								return nil
 							}
-							time.AfterFunc(late, func() { s.stored = key })
+							s.later(late, func() { s.stored = key })
 							return errKilled
 						}
 						for range 12 {
@@ -110,7 +110,7 @@ func TestCreateFailsAfterALateSave(t *testing.T) {
 	t.Parallel()
 	eachOverlap(t, func(s *scene, overlap time.Duration) {
 		s.save = func(key palette.Secret) error {
-			time.AfterFunc(30*time.Minute, func() { s.stored = key })
+			s.later(30*time.Minute, func() { s.stored = key })
 			return errKilled
 		}
 		_, err := s.rotate(s.admin(), days(90, overlap))
@@ -141,7 +141,7 @@ func (s *scene) lag(d time.Duration) {
 	shown := s.stored
 	s.save = func(key palette.Secret) error {
 		s.stored = key
-		time.AfterFunc(d, func() { shown = key })
+		s.later(d, func() { shown = key })
 		return nil
 	}
 	s.load = func() (palette.Secret, error) { return shown, nil }
