@@ -43,8 +43,15 @@ func BenchmarkCreateOverLoopback(b *testing.B) {
 	})
 }
 
-// BenchmarkCreateBy64Goroutines creates 64 keys at the same time over one HTTP/2 connection.
-func BenchmarkCreateBy64Goroutines(b *testing.B) {
+func BenchmarkCreateBy64GoroutinesOverHTTP(b *testing.B) {
+	server := httptest.NewServer(http.HandlerFunc(serve))
+	b.Cleanup(server.Close)
+
+	createBy64Goroutines(b, target{baseURL: server.URL})
+}
+
+// BenchmarkCreateBy64GoroutinesOverHTTPS uses one HTTP/2 connection.
+func BenchmarkCreateBy64GoroutinesOverHTTPS(b *testing.B) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(serve))
 	server.EnableHTTP2 = true
 	server.StartTLS()
@@ -52,7 +59,12 @@ func BenchmarkCreateBy64Goroutines(b *testing.B) {
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
 
-	compare(b, target{baseURL: server.URL, roots: roots}, func(b *testing.B, c client) {
+	createBy64Goroutines(b, target{baseURL: server.URL, roots: roots})
+}
+
+// createBy64Goroutines creates 64 keys at the same time.
+func createBy64Goroutines(b *testing.B, on target) {
+	compare(b, on, func(b *testing.B, c client) {
 		for b.Loop() {
 			var wg sync.WaitGroup
 			for range 64 {
@@ -66,8 +78,15 @@ func BenchmarkCreateBy64Goroutines(b *testing.B) {
 	})
 }
 
-func BenchmarkListOf10000InMemory(b *testing.B) {
-	compare(b, memory, func(b *testing.B, c client) {
+func BenchmarkListOf10000InMemory(b *testing.B) { listInMemory(b, memory) }
+
+// BenchmarkListOf10000OfUnknownLength lists keys in a response without a Content-Length.
+func BenchmarkListOf10000OfUnknownLength(b *testing.B) {
+	listInMemory(b, target{baseURL: memory.baseURL, transport: inMemory{unknownLength: true}})
+}
+
+func listInMemory(b *testing.B, on target) {
+	compare(b, on, func(b *testing.B, c client) {
 		for b.Loop() {
 			keys, err := c.list(b.Context())
 			require.NoError(b, err)

@@ -58,19 +58,23 @@ func serve(w http.ResponseWriter, req *http.Request) {
 }
 
 // inMemory is a transport without a network.
-type inMemory struct{}
+type inMemory struct{ unknownLength bool }
 
-func (inMemory) RoundTrip(req *http.Request) (*http.Response, error) {
+func (t inMemory) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
 		_, _ = io.Copy(io.Discard, req.Body)
 		_ = req.Body.Close()
 	}
 	status, body := respond(req)
+	length := int64(len(body))
+	if t.unknownLength {
+		length = -1
+	}
 	return &http.Response{
 		Status: strconv.Itoa(status) + " " + http.StatusText(status), StatusCode: status,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header:        http.Header{"Content-Type": {"application/json"}},
-		ContentLength: int64(len(body)),
+		ContentLength: length,
 		Body:          io.NopCloser(bytes.NewReader(body)),
 		Request:       req,
 	}, nil
