@@ -60,6 +60,8 @@ func TestNew(t *testing.T) {
 		"palette:":        "",
 		"palette:.":       "",
 		"palette:..":      "",
+		"palette:..a":     "",
+		"palette:.a":      "https://[fd00::1]:443/api/v1/namespaces/apps/secrets/palette .a",
 		"palette:a/b":     "",
 		"pal%2fette":      "",
 		"palette?x=y":     "",
@@ -275,7 +277,7 @@ func TestLoadFailsIfAWebhookChangesTheValue(t *testing.T) {
 
 	_, err := store.Load(t.Context())
 
-	require.EqualError(t, err, "kubernetes: Secret apps/palette: patch (dry run): the API server would store another value of apiKey")
+	require.EqualError(t, err, "kubernetes: Secret apps/palette: patch (dry run): the API server responded with another value of apiKey")
 }
 
 func TestSave(t *testing.T) {
