@@ -120,6 +120,27 @@ func TestRotateInAnotherKeyOfTheSecret(t *testing.T) {
 	requireWorks(t, c.palette, c.Value("token.txt"))
 }
 
+func TestOneStoreIsRequired(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	for line, want := range map[string]string{
+		"create -name ci -out x -kubernetes-secret y": "either -out or -kubernetes-secret, not both",
+		"rotate old -out x -kubernetes-secret y":      "one of -out, -kubernetes-secret, and -load with -- COMMAND is required",
+		"rotate old -load cat -kubernetes-secret y":   "one of -out, -kubernetes-secret, and -load with -- COMMAND is required",
+		"rotate old -kubernetes-secret y -- cat":      "one of -out, -kubernetes-secret, and -load with -- COMMAND is required",
+	} {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+
+			got := c.run(t, strings.Fields(line)...)
+
+			assert.Equal(t, 2, got.code)
+			assert.Contains(t, got.stderr, want)
+		})
+	}
+	t.Cleanup(func() { assert.Empty(t, c.Requests()) })
+}
+
 func TestDryRunTriesTheSecret(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)

@@ -17,11 +17,12 @@ import (
 )
 
 type rotateCommand struct {
-	name, user        string
-	policy            rotation.Policy
-	dryRun, json      bool
-	out, load, secret string // secret of Kubernetes
-	store             rotation.Store
+	name, user   string
+	policy       rotation.Policy
+	dryRun, json bool
+	out, load    string
+	secret       *secretStore
+	store        rotation.Store
 }
 
 func (c *rotateCommand) declare(flags *flag.FlagSet) {
@@ -52,7 +53,7 @@ func (c *rotateCommand) check(in *invocation) error {
 // checkStore finds the store. The flags must name exactly one.
 func (c *rotateCommand) checkStore(save []string) (err error) {
 	stores := 0
-	for _, given := range []bool{c.out != "", c.secret != "", c.load != "" || save != nil} {
+	for _, given := range []bool{c.out != "", c.secret != nil, c.load != "" || save != nil} {
 		if given {
 			stores++
 		}
@@ -65,9 +66,9 @@ func (c *rotateCommand) checkStore(save []string) (err error) {
 	case c.out != "":
 		c.store = rotation.FileStore(c.out)
 		return nil
-	case c.secret != "":
-		c.store, err = newSecretStore(c.secret)
-		return err
+	case c.secret != nil:
+		c.store = c.secret
+		return nil
 	case c.load == "":
 		return errors.New("-load is required: without it, nobody knows which key is saved")
 	case len(save) == 0:
