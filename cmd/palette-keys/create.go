@@ -23,7 +23,7 @@ func (c *createCommand) declare(flags *flag.FlagSet) {
 	flags.StringVar(&c.name, "name", "", "")
 	flags.StringVar(&c.description, "description", "", "")
 	flags.StringVar(&c.out, "out", "-", "")
-	secretVar(flags, &c.secret)
+	secretVar(flags, func(s *secretStore) { c.secret = s })
 	flags.BoolVar(&c.json, "json", false, "")
 	uidVar(flags, &c.user, "user")
 	expiryVar(flags, &c.expires, "expires")

@@ -20,14 +20,14 @@ type secretStore struct {
 }
 
 // secretVar declares -kubernetes-secret.
-func secretVar(flags *flag.FlagSet, p **secretStore) {
+func secretVar(flags *flag.FlagSet, set func(*secretStore)) {
 	flags.Func("kubernetes-secret", "", func(name string) error {
 		pod := kube.Pod{
 			Folder: serviceAccountFolder,
 			Host:   os.Getenv("KUBERNETES_SERVICE_HOST"), Port: os.Getenv("KUBERNETES_SERVICE_PORT"),
 		}
 		secret, err := kube.New(pod, name)
-		*p = &secretStore{name, secret}
+		set(&secretStore{name, secret})
 		return err
 	})
 }
