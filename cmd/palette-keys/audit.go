@@ -38,6 +38,8 @@ func (c *auditCommand) check(*invocation) error {
 		return errors.New("-json and -prometheus cannot be combined")
 	case c.out == "":
 		return errors.New("-out is empty")
+	case c.out != "-" && !c.json && !c.prometheus:
+		return errors.New("-out requires -json or -prometheus")
 	}
 	return nil
 }
@@ -119,25 +121,25 @@ func (c *auditCommand) inspect(key palette.APIKey, keys []palette.APIKey) []stri
 	})
 }
 
-// write writes the document to standard output. With -out, it writes the document to a file
-// and the table to standard output.
+// write writes a table, JSON or metrics. With -out, JSON and metrics go to a file, beside
+// the table.
 func (c *auditCommand) write(keys []palette.APIKey, found []audited) error {
-	rows := [][]string{append(slices.Clone(header), "FINDINGS")}
-	for _, key := range found {
-		rows = append(rows, append(keyRow(key.APIKey), strings.Join(key.Findings, ", ")))
-	}
-	document := table(rows)
+	document := ""
 	switch {
 	case c.json:
 		document = toJSON(map[string]any{"items": found})
 	case c.prometheus:
 		document = metrics(keys)
 	}
-	if c.out == "-" && (c.json || c.prometheus) {
+	if document != "" && c.out == "-" {
 		out.result(document)
 		return nil
 	}
 	if len(found) > 0 { // else cron would send a mail
+		rows := [][]string{append(slices.Clone(header), "FINDINGS")}
+		for _, key := range found {
+			rows = append(rows, append(keyRow(key.APIKey), strings.Join(key.Findings, ", ")))
+		}
 		out.result(table(rows))
 		out.note(fmt.Sprintf("%d of %d keys have findings", len(found), len(keys)))
 	}
