@@ -47,20 +47,6 @@ func TestCommandsRequireACredential(t *testing.T) {
 	}
 }
 
-func TestNoKeyIsInvented(t *testing.T) {
-	t.Parallel()
-	file := writeFile(t, "my-key\n")
-
-	rotated := runTool(t, nil, "rotate", "-name", "ci", "-out", file)
-	created := runTool(t, nil, "create", "-name", "ci")
-	offboarded := runTool(t, nil, "offboard", "-yes", "66e844c44bab2337f20c7471")
-
-	assert.Equal(t, "my-key\n", readFile(t, file))
-	assert.Empty(t, created.stdout)
-	assert.Equal(t, []int{2, 2, 2}, []int{rotated.code, created.code, offboarded.code})
-	assert.NotContains(t, offboarded.stderr, "66e844c44bab2337f20c7471")
-}
-
 func TestUsageErrorsSayWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	server := palettetest.Start(t)
