@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -25,8 +26,8 @@ type auditCommand struct {
 
 func (c *auditCommand) declare(flags *flag.FlagSet) {
 	durationVar(flags, &c.within, "within", 14*24*time.Hour)
-	flags.Func("owners", "", func(s string) (err error) { c.owners, err = readOwners(s); return err })
-	flags.Func("ignore", "", func(s string) (err error) { c.ignored, err = parseFindings(s); return err })
+	flags.Func("owners", "", c.readOwners)
+	flags.Func("ignore", "", c.ignore)
 	flags.BoolVar(&c.json, "json", false, "")
 	flags.BoolVar(&c.prometheus, "prometheus", false, "")
 	flags.StringVar(&c.out, "out", "-", "")
@@ -47,31 +48,29 @@ func (c *auditCommand) check(*invocation) error {
 // findingNames are the findings of an audit, as -ignore names them.
 var findingNames = []string{"expiring", "expired", "noexpiry", "inactive", "unlisted"}
 
-func parseFindings(list string) ([]string, error) {
-	names := strings.Split(list, ",")
-	for _, name := range names {
+func (c *auditCommand) ignore(list string) error {
+	c.ignored = strings.Split(list, ",")
+	for _, name := range c.ignored {
 		if !slices.Contains(findingNames, name) {
-			return nil, fmt.Errorf("%q is not one of %s", name, strings.Join(findingNames, ", "))
+			return fmt.Errorf("%q is not one of %s", name, strings.Join(findingNames, ", "))
 		}
 	}
-	return names, nil
+	return nil
 }
 
 // readOwners reads a file with a uid on each line. It ignores what follows the uid.
-func readOwners(path string) (map[string]bool, error) {
+func (c *auditCommand) readOwners(path string) error {
 	content, err := os.ReadFile(path)
-	owners := map[string]bool{}
+	c.owners = map[string]bool{}
 	for line := range strings.Lines(string(content)) {
 		fields := strings.Fields(line)
 		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
 			continue
 		}
-		if err := checkUIDs(fields[0]); err != nil {
-			return nil, err
-		}
-		owners[fields[0]] = true
+		c.owners[fields[0]] = true
+		err = cmp.Or(err, checkUIDs(fields[0]))
 	}
-	return owners, err
+	return err
 }
 
 // audited is a key with its findings.
