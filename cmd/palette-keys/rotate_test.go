@@ -278,6 +278,30 @@ func TestDryRunDecidesAsRotateDoes(t *testing.T) {
 	assert.Contains(t, run.stdout, "rotated: ")
 }
 
+// A run deletes the key that has expired, and then rotates.
+func TestDryRunDecidesAsRotateDoesIfAnOldKeyHasExpired(t *testing.T) {
+	t.Parallel()
+	before, file, env := newRotation(t)
+	rotated := runTool(t, env, "rotate", "-name", "ci", "-out", file)
+	require.Zero(t, rotated.code, rotated.stderr)
+	server := palettetest.Start(t) // some hours later
+	for i, key := range before.Keys() {
+		if i == 0 {
+			key.Expiry = time.Now().Add(-4 * time.Hour)
+		}
+		server.AddKey(key)
+	}
+
+	preview := runTool(t, environment(server), "rotate", "-name", "ci", "-dry-run", "-out", file)
+	unchanged := changes(server)
+	run := runTool(t, environment(server), "rotate", "-name", "ci", "-out", file)
+
+	assert.Contains(t, preview.stdout, "would rotate: the key "+before.Keys()[1].UID)
+	assert.Empty(t, unchanged)
+	assert.Contains(t, run.stdout, "rotated: ")
+	assert.Contains(t, changes(server), "DELETE /v1/apiKeys/old")
+}
+
 func TestDryRunSaysThatARotationIsToBeFinished(t *testing.T) {
 	t.Parallel()
 	server, file, _ := newRotation(t)
