@@ -331,6 +331,18 @@ func TestDryRunFailsIfTheStoreCannotBeRead(t *testing.T) {
 	assert.Empty(t, changes(server))
 }
 
+func TestDryRunFailsIfThePolicyIsInvalid(t *testing.T) {
+	t.Parallel()
+	server, file, env := newRotation(t)
+
+	got := runTool(t, env, "rotate", "-name", "ci", "-dry-run", "-renew-before", "31d", "-out", file)
+
+	assert.Equal(t, 2, got.code)
+	assert.Contains(t, got.stderr, "the lifetime of the new key, ")
+	assert.Empty(t, got.stdout)
+	assert.Empty(t, changes(server))
+}
+
 func TestRotateThatRepairsAStoreFails(t *testing.T) {
 	t.Parallel()
 	server, file, _ := newRotation(t)
