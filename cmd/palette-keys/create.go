@@ -35,8 +35,6 @@ func (c *createCommand) check(in *invocation) error {
 		return fmt.Errorf("-name is required: use -name %q", in.args[0])
 	case c.name == "":
 		return errors.New("-name is required")
-	case c.out == "":
-		return errors.New("-out is empty")
 	case c.out != "-" && c.secret != nil:
 		return errors.New("either -out or -kubernetes-secret, not both")
 	}

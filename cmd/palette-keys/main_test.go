@@ -68,7 +68,7 @@ func TestUsageErrorsSayWhatIsMissing(t *testing.T) {
 		"create ci":                 `create: -name is required: use -name "ci"`,
 		"create -name":              "flag needs an argument: -name",
 		"create -name ci extra":     `unexpected argument "extra"`,
-		"create -name ci -out=":     "-out is empty",
+		"create -name ci -out=":     "no key was created: open : ",
 		"create -name ci -user a@b": `"a@b" is not a uid`,
 		"create -name ci -expires 2020-01-01T00:00:00Z": "nor a time in the future",
 		"create -name ci -out /no/such/folder/file":     "no key was created",
