@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -25,8 +26,8 @@ type auditCommand struct {
 
 func (c *auditCommand) declare(flags *flag.FlagSet) {
 	durationVar(flags, &c.within, "within", 14*24*time.Hour)
-	flags.Func("owners", "", func(s string) (err error) { c.owners, err = readOwners(s); return err })
-	flags.Func("ignore", "", func(s string) (err error) { c.ignored, err = parseFindings(s); return err })
+	flags.Func("owners", "", c.readOwners)
+	flags.Func("ignore", "", c.ignore)
 	flags.BoolVar(&c.json, "json", false, "")
 	flags.BoolVar(&c.prometheus, "prometheus", false, "")
 	flags.StringVar(&c.out, "out", "-", "")
@@ -38,6 +39,8 @@ func (c *auditCommand) check(*invocation) error {
 		return errors.New("-json and -prometheus cannot be combined")
 	case c.out == "":
 		return errors.New("-out is empty")
+	case c.out != "-" && !c.json && !c.prometheus:
+		return errors.New("-out requires -json or -prometheus")
 	}
 	return nil
 }
@@ -45,31 +48,29 @@ func (c *auditCommand) check(*invocation) error {
 // findingNames are the findings of an audit, as -ignore names them.
 var findingNames = []string{"expiring", "expired", "noexpiry", "inactive", "unlisted"}
 
-func parseFindings(list string) ([]string, error) {
-	names := strings.Split(list, ",")
-	for _, name := range names {
+func (c *auditCommand) ignore(list string) error {
+	c.ignored = strings.Split(list, ",")
+	for _, name := range c.ignored {
 		if !slices.Contains(findingNames, name) {
-			return nil, fmt.Errorf("%q is not one of %s", name, strings.Join(findingNames, ", "))
+			return fmt.Errorf("%q is not one of %s", name, strings.Join(findingNames, ", "))
 		}
 	}
-	return names, nil
+	return nil
 }
 
 // readOwners reads a file with a uid on each line. It ignores what follows the uid.
-func readOwners(path string) (map[string]bool, error) {
+func (c *auditCommand) readOwners(path string) error {
 	content, err := os.ReadFile(path)
-	owners := map[string]bool{}
+	c.owners = map[string]bool{}
 	for line := range strings.Lines(string(content)) {
 		fields := strings.Fields(line)
 		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
 			continue
 		}
-		if err := checkUIDs(fields[0]); err != nil {
-			return nil, err
-		}
-		owners[fields[0]] = true
+		c.owners[fields[0]] = true
+		err = cmp.Or(err, checkUIDs(fields[0]))
 	}
-	return owners, err
+	return err
 }
 
 // audited is a key with its findings.
@@ -119,25 +120,25 @@ func (c *auditCommand) inspect(key palette.APIKey, keys []palette.APIKey) []stri
 	})
 }
 
-// write writes the document to standard output. With -out, it writes the document to a file
-// and the table to standard output.
+// write writes a table, JSON or metrics. With -out, JSON and metrics go to a file, beside
+// the table.
 func (c *auditCommand) write(keys []palette.APIKey, found []audited) error {
-	rows := [][]string{append(slices.Clone(header), "FINDINGS")}
-	for _, key := range found {
-		rows = append(rows, append(keyRow(key.APIKey), strings.Join(key.Findings, ", ")))
-	}
-	document := table(rows)
+	document := ""
 	switch {
 	case c.json:
 		document = toJSON(map[string]any{"items": found})
 	case c.prometheus:
 		document = metrics(keys)
 	}
-	if c.out == "-" && (c.json || c.prometheus) {
+	if document != "" && c.out == "-" {
 		out.result(document)
 		return nil
 	}
 	if len(found) > 0 { // else cron would send a mail
+		rows := [][]string{append(slices.Clone(header), "FINDINGS")}
+		for _, key := range found {
+			rows = append(rows, append(keyRow(key.APIKey), strings.Join(key.Findings, ", ")))
+		}
 		out.result(table(rows))
 		out.note(fmt.Sprintf("%d of %d keys have findings", len(found), len(keys)))
 	}

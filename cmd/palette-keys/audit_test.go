@@ -285,14 +285,3 @@ func TestAuditWithoutKeys(t *testing.T) {
 	assert.Equal(t, result{stdout: "{\n  \"items\": []\n}\n"}, document)
 	assert.Equal(t, document, list)
 }
-
-func TestFailedAuditPrintsNothing(t *testing.T) {
-	t.Parallel()
-	server := newAudit(t)
-	server.Inject(palettetest.Fault{Method: http.MethodGet, Status: http.StatusInternalServerError})
-
-	got := runTool(t, environment(server), "audit", "-prometheus")
-
-	assert.Equal(t, 1, got.code)
-	assert.Empty(t, got.stdout)
-}

@@ -13,16 +13,17 @@ import (
 )
 
 type createCommand struct {
-	name, description, user, out, secret string
-	expires                              time.Time
-	json                                 bool
+	name, description, user, out string
+	secret                       *secretStore
+	expires                      time.Time
+	json                         bool
 }
 
 func (c *createCommand) declare(flags *flag.FlagSet) {
 	flags.StringVar(&c.name, "name", "", "")
 	flags.StringVar(&c.description, "description", "", "")
 	flags.StringVar(&c.out, "out", "-", "")
-	secretVar(flags, &c.secret)
+	secretVar(flags, func(s *secretStore) { c.secret = s })
 	flags.BoolVar(&c.json, "json", false, "")
 	uidVar(flags, &c.user, "user")
 	expiryVar(flags, &c.expires, "expires")
@@ -34,9 +35,7 @@ func (c *createCommand) check(in *invocation) error {
 		return fmt.Errorf("-name is required: use -name %q", in.args[0])
 	case c.name == "":
 		return errors.New("-name is required")
-	case c.out == "":
-		return errors.New("-out is empty")
-	case c.out != "-" && c.secret != "":
+	case c.out != "-" && c.secret != nil:
 		return errors.New("either -out or -kubernetes-secret, not both")
 	}
 	return nil
@@ -44,7 +43,7 @@ func (c *createCommand) check(in *invocation) error {
 
 // run creates a key and saves its value. It opens the target before there is a key.
 func (c *createCommand) run(ctx context.Context, in *invocation) error {
-	target, err := c.target(ctx)
+	file, err := c.open(ctx)
 	if err != nil {
 		return fmt.Errorf("create: no key was created: %w", err)
 	}
@@ -52,22 +51,43 @@ func (c *createCommand) run(ctx context.Context, in *invocation) error {
 	defer cancel()
 	created, err := in.client.APIKeys.Create(ctx, c.request())
 	if err != nil {
-		target.discard()
+		c.discard(file)
 		return err
 	}
-	err = target.save(ctx, created.APIKey, c.document(created))
+	if c.secret != nil {
+		err = c.secret.Save(ctx, created.APIKey)
+	} else {
+		err = c.write(file, created)
+	}
 	switch {
 	case errors.Is(err, kube.ErrOutcomeUnknown): // somebody may use it
 		return fmt.Errorf("create: save the key %s: %w; if the Secret does not have a value, delete the key", created.UID, err)
 	case err != nil:
-		target.discard()
+		c.discard(file)
 		return deleteLost(ctx, in.client, created.UID, err)
 	case !c.json:
 		out.note("created the key with the uid " + created.UID)
-	case c.secret != "":
+	case c.secret != nil:
 		out.result(toJSON(c.fields(created)))
 	}
 	return nil
+}
+
+// open opens the file for the key, which can be standard output. With a Secret, there is none.
+func (c *createCommand) open(ctx context.Context) (*os.File, error) {
+	switch {
+	case c.secret != nil:
+		return nil, c.secret.requireEmpty(ctx)
+	case c.out == "-" && stdoutIsClosed():
+		return nil, usagef("there is no standard output")
+	case c.out == "-":
+		return os.Stdout, nil
+	}
+	file, err := os.OpenFile(c.out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return file, nil
 }
 
 func (c *createCommand) request() palette.CreateAPIKeyRequest {
@@ -81,14 +101,19 @@ func (c *createCommand) request() palette.CreateAPIKeyRequest {
 	return req
 }
 
-// document returns the value of the key alone, or JSON.
-func (c *createCommand) document(created *palette.CreateAPIKeyResponse) string {
-	if !c.json {
-		return created.APIKey.Reveal() + "\n"
+// write writes the value of the key alone, or JSON.
+func (c *createCommand) write(file *os.File, created *palette.CreateAPIKeyResponse) error {
+	text := created.APIKey.Reveal() + "\n"
+	if c.json {
+		doc := c.fields(created)
+		doc["apiKey"] = created.APIKey.Reveal()
+		text = toJSON(doc)
 	}
-	doc := c.fields(created)
-	doc["apiKey"] = created.APIKey.Reveal()
-	return toJSON(doc)
+	_, err := file.WriteString(text)
+	if c.out != "-" {
+		err = errors.Join(err, file.Sync(), file.Close())
+	}
+	return err
 }
 
 // fields returns what JSON says about the key, without its value.
@@ -110,49 +135,10 @@ func deleteLost(ctx context.Context, client *palette.Client, uid string, err err
 	return fmt.Errorf("create: save the key: %w; the key was deleted", err)
 }
 
-// target is where create saves a key. It is open before there is a key.
-type target interface {
-	save(ctx context.Context, key palette.Secret, document string) error
-	discard() // nothing is saved
-}
-
-func (c *createCommand) target(ctx context.Context) (target, error) {
-	switch {
-	case c.secret != "":
-		store, err := newSecretStore(c.secret)
-		if err != nil {
-			return nil, usageError{err}
-		}
-		return store, store.open(ctx)
-	case c.out != "-":
-		file, err := os.OpenFile(c.out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return nil, usageError{err}
-		}
-		return newFile{file}, nil
-	case stdoutIsClosed():
-		return nil, usageError{errors.New("there is no standard output")}
+// discard removes the file of a key that was not saved.
+func (c *createCommand) discard(file *os.File) {
+	if c.out != "-" {
+		_ = file.Close()
+		_ = os.Remove(c.out)
 	}
-	return standardOutput{}, nil
-}
-
-type standardOutput struct{}
-
-func (standardOutput) save(_ context.Context, _ palette.Secret, document string) error {
-	_, err := os.Stdout.WriteString(document)
-	return err
-}
-
-func (standardOutput) discard() {}
-
-type newFile struct{ *os.File }
-
-func (f newFile) save(_ context.Context, _ palette.Secret, document string) error {
-	_, err := f.WriteString(document)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func (f newFile) discard() {
-	_ = f.Close()
-	_ = os.Remove(f.Name())
 }

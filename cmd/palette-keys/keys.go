@@ -108,20 +108,20 @@ var (
 )
 
 func (c change) run(ctx context.Context, in *invocation) error {
-	_, err := c.all(ctx, in.client, in.args, nil, out.result)
+	_, err := c.all(ctx, in.client, in.args, nil)
 	return err
 }
 
 // all changes keys, one after the other, and returns how many. A key that fails does not
 // stop the others, unless they would fail as well. accepted is a class of errors that are
 // none.
-func (c change) all(ctx context.Context, client *palette.Client, uids []string, accepted error, progress func(string)) (changed int, err error) {
+func (c change) all(ctx context.Context, client *palette.Client, uids []string, accepted error) (changed int, err error) {
 	var errs []error
 	for _, uid := range uids {
 		err := c.do(client.APIKeys, ctx, uid)
 		if err == nil {
 			changed++
-			progress(fmt.Sprintf("%s %s (%d of %d)\n", c.done, uid, changed, len(uids)))
+			out.result(fmt.Sprintf("%s %s (%d of %d)\n", c.done, uid, changed, len(uids)))
 		} else if accepted == nil || !errors.Is(err, accepted) {
 			errs = append(errs, fmt.Errorf("%s: %w", uid, err))
 		}

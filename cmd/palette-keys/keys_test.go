@@ -128,6 +128,27 @@ func TestUpdateFailsIfTheServerIgnoresTheExpiry(t *testing.T) {
 		"although the update asked for: 2097-01-31T12:00:00Z\n"}, got)
 }
 
+func TestUpdateSaysWhichStepFailed(t *testing.T) {
+	t.Parallel()
+	for want, fault := range map[string]palettetest.Fault{
+		"palette-keys: palette: apiKeys.get: 403 ":                       {Method: http.MethodGet, Status: 403, Code: "OperationForbidden"},
+		"palette-keys: palette: apiKeys.update: 403 ":                    {Method: http.MethodPut, Status: 403, Code: "OperationForbidden"},
+		"palette-keys: update: the key was updated, but not read back: ": {Method: http.MethodGet, Skip: 1, Status: 403, Code: "OperationForbidden"},
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			server, _ := newKey(t, true)
+			server.Inject(fault)
+
+			got := runTool(t, environment(server), "update", "a", "-name", "cd")
+
+			assert.Equal(t, 1, got.code)
+			assert.Empty(t, got.stdout)
+			assert.True(t, strings.HasPrefix(got.stderr, want), got.stderr)
+		})
+	}
+}
+
 func TestUpdateFailsIfItActivatesAKey(t *testing.T) {
 	t.Parallel()
 	server, _ := newKey(t, false)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"os"
 
@@ -14,32 +13,23 @@ import (
 // one for tests: -ldflags "-X main.serviceAccountFolder=FOLDER".
 var serviceAccountFolder = "/var/run/secrets/kubernetes.io/serviceaccount"
 
-// secretStore is a rotation.Store, and a target of create: a value in a Secret of Kubernetes.
+// secretStore is a rotation.Store: a value in a Secret of Kubernetes.
 type secretStore struct {
 	name   string // of the flag
 	secret *kube.Store
 }
 
-// secretVar declares -kubernetes-secret. An empty value, such as that of a variable that is not
-// set, must not make create print the key.
-func secretVar(flags *flag.FlagSet, p *string) {
+// secretVar declares -kubernetes-secret.
+func secretVar(flags *flag.FlagSet, set func(*secretStore)) {
 	flags.Func("kubernetes-secret", "", func(name string) error {
-		if name == "" {
-			return errors.New("it is empty")
+		pod := kube.Pod{
+			Folder: serviceAccountFolder,
+			Host:   os.Getenv("KUBERNETES_SERVICE_HOST"), Port: os.Getenv("KUBERNETES_SERVICE_PORT"),
 		}
-		*p = name
-		return nil
+		secret, err := kube.New(pod, name)
+		set(&secretStore{name, secret})
+		return err
 	})
-}
-
-// newSecretStore returns the store that -kubernetes-secret names.
-func newSecretStore(name string) (*secretStore, error) {
-	pod := kube.Pod{
-		Folder: serviceAccountFolder,
-		Host:   os.Getenv("KUBERNETES_SERVICE_HOST"), Port: os.Getenv("KUBERNETES_SERVICE_PORT"),
-	}
-	secret, err := kube.New(pod, name)
-	return &secretStore{name, secret}, err
 }
 
 func (s *secretStore) Load(ctx context.Context) (palette.Secret, error) {
@@ -51,17 +41,11 @@ func (s *secretStore) Save(ctx context.Context, key palette.Secret) error {
 	return s.secret.Save(ctx, key.Reveal())
 }
 
-// open returns an error if the Secret cannot take a first key.
-func (s *secretStore) open(ctx context.Context) error {
+// requireEmpty returns an error if the Secret cannot take a first key.
+func (s *secretStore) requireEmpty(ctx context.Context) error {
 	key, err := s.Load(ctx)
 	if err == nil && !key.IsZero() {
 		err = usagef("the Secret %s has a value already: use rotate, or remove the value", s.name)
 	}
 	return err
 }
-
-func (s *secretStore) save(ctx context.Context, key palette.Secret, _ string) error {
-	return s.Save(ctx, key)
-}
-
-func (s *secretStore) discard() {}

@@ -120,6 +120,27 @@ func TestRotateInAnotherKeyOfTheSecret(t *testing.T) {
 	requireWorks(t, c.palette, c.Value("token.txt"))
 }
 
+func TestOneStoreIsRequired(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	for line, want := range map[string]string{
+		"create -name ci -out x -kubernetes-secret y": "either -out or -kubernetes-secret, not both",
+		"rotate old -out x -kubernetes-secret y":      "one of -out, -kubernetes-secret, and -load with -- COMMAND is required",
+		"rotate old -load cat -kubernetes-secret y":   "one of -out, -kubernetes-secret, and -load with -- COMMAND is required",
+		"rotate old -kubernetes-secret y -- cat":      "one of -out, -kubernetes-secret, and -load with -- COMMAND is required",
+	} {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+
+			got := c.run(t, strings.Fields(line)...)
+
+			assert.Equal(t, 2, got.code)
+			assert.Contains(t, got.stderr, want)
+		})
+	}
+	t.Cleanup(func() { assert.Empty(t, c.Requests()) })
+}
+
 func TestDryRunTriesTheSecret(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -275,16 +296,18 @@ func TestChangeOfAnotherFieldMeanwhile(t *testing.T) {
 func TestConflictOfTwoRuns(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
+	require.Zero(t, c.rotate(t).code) // a run that knows the stored key does not wait for others to be listed
+	always := []string{"rotate", "-name", "ci", "-overlap", "8d", "-kubernetes-secret", "palette"}
 	var inner result
 	var once atomic.Bool
 	c.SetFault(func(w http.ResponseWriter, r *http.Request, handle http.HandlerFunc) {
 		if strings.HasPrefix(r.URL.RawQuery, save) && once.CompareAndSwap(false, true) {
-			inner = c.rotate(t) // the whole second run, before the first one saves
+			inner = c.run(t, always...) // the whole second run, before the first one saves
 		}
 		handle(w, r)
 	})
 
-	outer := c.rotate(t)
+	outer := c.run(t, always...)
 	between := c.Value("apiKey")
 	c.requireStoredWorks(t)
 	next := c.rotate(t)

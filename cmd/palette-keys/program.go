@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,13 +24,10 @@ func newProgram(ctx context.Context, program []string) *exec.Cmd {
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Cancel = func() error {
 		cause, _ := errors.AsType[interrupt](context.Cause(ctx))
-		switch cause.signal {
-		case os.Interrupt: // the terminal has sent it to the program as well
+		if cause.signal == os.Interrupt { // the terminal has sent it to the program as well
 			return nil
-		case syscall.SIGHUP:
-			return cmd.Process.Signal(syscall.SIGHUP)
 		}
-		return cmd.Process.Signal(syscall.SIGTERM)
+		return cmd.Process.Signal(cmp.Or[os.Signal](cause.signal, syscall.SIGTERM))
 	}
 	return cmd
 }

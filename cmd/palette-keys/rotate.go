@@ -17,11 +17,11 @@ import (
 )
 
 type rotateCommand struct {
-	name, user        string
-	policy            rotation.Policy
-	dryRun, json      bool
-	out, load, secret string // secret of Kubernetes
-	store             rotation.Store
+	name, user   string
+	policy       rotation.Policy
+	dryRun, json bool
+	load         string
+	stores       []rotation.Store // must be one
 }
 
 func (c *rotateCommand) declare(flags *flag.FlagSet) {
@@ -32,12 +32,21 @@ func (c *rotateCommand) declare(flags *flag.FlagSet) {
 	durationVar(flags, &c.policy.Validity, "valid-for", 0)
 	flags.BoolVar(&c.dryRun, "dry-run", false, "")
 	flags.BoolVar(&c.json, "json", false, "")
-	flags.StringVar(&c.out, "out", "", "")
+	flags.Func("out", "", func(path string) error {
+		c.stores = append(c.stores, rotation.FileStore(path))
+		if path == "" || path == "-" {
+			return errors.New("it must be a file, which can be read again")
+		}
+		return nil
+	})
+	secretVar(flags, func(s *secretStore) { c.stores = append(c.stores, s) })
 	flags.StringVar(&c.load, "load", "", "")
-	secretVar(flags, &c.secret)
 }
 
 func (c *rotateCommand) check(in *invocation) error {
+	if c.load != "" || in.program != nil {
+		c.stores = append(c.stores, &commandStore{load: c.load, save: in.program})
+	}
 	switch {
 	case c.name != "" && len(in.args) > 0:
 		return errors.New("either a UID or -name is required, not both")
@@ -45,36 +54,18 @@ func (c *rotateCommand) check(in *invocation) error {
 		return errors.New("a UID or -name is required")
 	case c.user != "" && c.name == "":
 		return errors.New("-user requires -name")
-	}
-	return c.checkStore(in.program)
-}
-
-// checkStore finds the store. The flags must name exactly one.
-func (c *rotateCommand) checkStore(save []string) (err error) {
-	stores := 0
-	for _, given := range []bool{c.out != "", c.secret != "", c.load != "" || save != nil} {
-		if given {
-			stores++
-		}
-	}
-	switch {
-	case stores != 1:
+	case c.policy.Validity > 0 && c.policy.Validity <= max(c.policy.RenewBefore, c.policy.Overlap):
+		return errors.New("-valid-for must be more than -renew-before and -overlap")
+	case len(c.stores) != 1:
 		return errors.New("one of -out, -kubernetes-secret, and -load with -- COMMAND is required")
-	case c.out == "-":
-		return errors.New("-out must be a file: a key on standard output cannot be read again")
-	case c.out != "":
-		c.store = rotation.FileStore(c.out)
-		return nil
-	case c.secret != "":
-		c.store, err = newSecretStore(c.secret)
-		return err
-	case c.load == "":
+	case c.load == "" && in.program != nil:
 		return errors.New("-load is required: without it, nobody knows which key is saved")
-	case len(save) == 0:
+	case c.load != "" && len(in.program) == 0:
 		return errors.New("-- COMMAND, which saves the key, is required")
+	case c.load == "":
+		return nil
 	}
-	c.store = &commandStore{load: c.load, save: save}
-	_, err = exec.LookPath(save[0])
+	_, err := exec.LookPath(in.program[0])
 	return err
 }
 
@@ -84,7 +75,7 @@ func (c *rotateCommand) run(ctx context.Context, in *invocation) error {
 	if c.dryRun {
 		return c.preview(ctx, in.client, key)
 	}
-	result, err := rotation.Rotate(ctx, in.client, key, c.store, c.policy)
+	result, err := rotation.Rotate(ctx, in.client, key, c.stores[0], c.policy)
 	if err != nil && !result.Rotated {
 		return err
 	}
@@ -116,7 +107,7 @@ func describe(r rotation.Result) string {
 
 // preview says what a run would do. It lets rotation run with a client that changes nothing.
 func (c *rotateCommand) preview(ctx context.Context, client *palette.Client, key rotation.Key) error {
-	old, err := rotation.Find(ctx, client, key, c.store)
+	old, err := rotation.Find(ctx, client, key, c.stores[0])
 	if err != nil {
 		return err
 	}
@@ -129,22 +120,23 @@ func (c *rotateCommand) preview(ctx context.Context, client *palette.Client, key
 		return err
 	}
 	text := "not due"
-	_, err = rotation.Rotate(ctx, client, key, c.store, c.policy)
+	_, err = rotation.Rotate(ctx, client, key, c.stores[0], c.policy)
 	switch {
 	case slices.Contains(changes.methods, http.MethodPost):
 		text = "would rotate"
+	case err != nil && !slices.Contains(changes.methods, http.MethodPut): // no refused request is the reason
+		return err
 	case len(changes.methods) > 0:
 		text = "would finish an interrupted rotation"
-	case err != nil:
-		return err
 	}
 	text += fmt.Sprintf(": the key %s expires: %s", old.Metadata.UID, utc(old.Spec.Expiry))
 	c.write(text, map[string]any{"wouldRotate": len(changes.methods) > 0, "oldUid": old.Metadata.UID}, old.Spec.Expiry)
 	return nil
 }
 
-// refusedChanges is middleware that refuses all requests that would change something, and
-// records their methods.
+// refusedChanges is middleware that sends no request that would change something, and records
+// their methods. A delete seems to succeed, because a rotation goes on after it; all others
+// seem to be forbidden.
 type refusedChanges struct {
 	base    http.RoundTripper
 	methods []string
@@ -155,6 +147,9 @@ func (c *refusedChanges) RoundTrip(req *http.Request) (*http.Response, error) {
 		return c.base.RoundTrip(req)
 	}
 	c.methods = append(c.methods, req.Method)
+	if req.Method == http.MethodDelete {
+		return &http.Response{StatusCode: http.StatusNoContent, Body: http.NoBody}, nil
+	}
 	body := io.NopCloser(strings.NewReader(`{"code":"DryRun","message":"nothing is changed"}`))
 	return &http.Response{StatusCode: http.StatusForbidden, Header: http.Header{"Content-Type": {"application/json"}}, Body: body}, nil
 }

@@ -278,6 +278,30 @@ func TestDryRunDecidesAsRotateDoes(t *testing.T) {
 	assert.Contains(t, run.stdout, "rotated: ")
 }
 
+// A run deletes the key that has expired, and then rotates.
+func TestDryRunDecidesAsRotateDoesIfAnOldKeyHasExpired(t *testing.T) {
+	t.Parallel()
+	before, file, env := newRotation(t)
+	rotated := runTool(t, env, "rotate", "-name", "ci", "-out", file)
+	require.Zero(t, rotated.code, rotated.stderr)
+	server := palettetest.Start(t) // some hours later
+	for i, key := range before.Keys() {
+		if i == 0 {
+			key.Expiry = time.Now().Add(-4 * time.Hour)
+		}
+		server.AddKey(key)
+	}
+
+	preview := runTool(t, environment(server), "rotate", "-name", "ci", "-dry-run", "-out", file)
+	unchanged := changes(server)
+	run := runTool(t, environment(server), "rotate", "-name", "ci", "-out", file)
+
+	assert.Contains(t, preview.stdout, "would rotate: the key "+before.Keys()[1].UID)
+	assert.Empty(t, unchanged)
+	assert.Contains(t, run.stdout, "rotated: ")
+	assert.Contains(t, changes(server), "DELETE /v1/apiKeys/old")
+}
+
 func TestDryRunSaysThatARotationIsToBeFinished(t *testing.T) {
 	t.Parallel()
 	server, file, _ := newRotation(t)
@@ -304,6 +328,18 @@ func TestDryRunFailsIfTheStoreCannotBeRead(t *testing.T) {
 
 	assert.Equal(t, 1, got.code)
 	assert.Contains(t, got.stderr, "load command: exit status 8")
+	assert.Empty(t, changes(server))
+}
+
+func TestDryRunFailsIfThePolicyIsInvalid(t *testing.T) {
+	t.Parallel()
+	server, file, env := newRotation(t)
+
+	got := runTool(t, env, "rotate", "-name", "ci", "-dry-run", "-renew-before", "31d", "-out", file)
+
+	assert.Equal(t, 2, got.code)
+	assert.Contains(t, got.stderr, "the lifetime of the new key, ")
+	assert.Empty(t, got.stdout)
 	assert.Empty(t, changes(server))
 }
 

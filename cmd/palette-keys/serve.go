@@ -32,7 +32,7 @@ func (c *serveCommand) declare(flags *flag.FlagSet) {
 	option("rate-limit", parseRateLimit)
 	option("key-limit", func(s string) (palettetest.Option, error) {
 		n, err := strconv.ParseUint(s, 10, 31)
-		return palettetest.WithKeyLimit(int(n)), err
+		return palettetest.WithKeyLimit(int(n)), errors.Unwrap(err)
 	})
 	option("key-file", func(s string) (palettetest.Option, error) {
 		content, err := os.ReadFile(s)
@@ -105,8 +105,13 @@ func newServer(opts []palettetest.Option) (server *palettetest.Server, err error
 // writeCertificate writes the certificate for all users: those of other containers differ.
 func writeCertificate(folder string, pem []byte) (file string, err error) {
 	file, err = filepath.Abs(filepath.Join(folder, "palettetest-ca.pem"))
-	err = errors.Join(err, os.MkdirAll(folder, 0o755))            //nolint:gosec // it is no secret
-	return file, errors.Join(err, os.WriteFile(file, pem, 0o644)) //nolint:gosec // it is no secret
+	if err == nil {
+		err = os.MkdirAll(folder, 0o755) //nolint:gosec // it is no secret
+	}
+	if err == nil {
+		err = os.WriteFile(file, pem, 0o644) //nolint:gosec // it is no secret
+	}
+	return file, err
 }
 
 var shellSafe = regexp.MustCompile(`^[A-Za-z0-9_./:+=@-]+$`)

@@ -101,7 +101,6 @@ func TestSignalsReachTheCommandOfServe(t *testing.T) {
 		"SIGHUP ends it":  {syscall.SIGHUP, "echo ready; exec sleep 30", 128 + 1},
 		"by itself":       {syscall.SIGTERM, "trap 'exit 5' TERM; echo ready; for i in $(seq 200); do sleep 0.1; done", 5},
 		"SIGHUP itself":   {syscall.SIGHUP, "trap 'exit 6' HUP; echo ready; for i in $(seq 200); do sleep 0.1; done", 6},
-		"it is killed":    {syscall.SIGTERM, "trap '' TERM; echo ready; for i in $(seq 200); do sleep 0.1; done", 128 + 9},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -169,14 +168,14 @@ func TestServeLimitsTheKeysOfAUser(t *testing.T) {
 	}{
 		"default":  {nil, 20},
 		"3":        {[]string{"-key-limit", "3"}, 3},
-		"no limit": {[]string{"-key-limit", "0", "-rate-limit", "1000/1000"}, 120},
+		"no limit": {[]string{"-key-limit", "0", "-rate-limit", "1000/1000"}, 30},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			env := startServe(t, tt.args...)
 			created := 0
 
-			for range 120 {
+			for range 30 {
 				code, body := send(t, env, http.MethodPost, "/v1/apiKeys", `{"metadata":{"name":"ci"}}`)
 				if code == http.StatusCreated {
 					created++

@@ -71,28 +71,15 @@ func (s *Store) connect() error {
 		return fmt.Errorf("kubernetes: %s has no certificate", filepath.Join(s.pod.Folder, "ca.crt"))
 	}
 	s.url = "https://" + net.JoinHostPort(s.pod.Host, s.pod.Port) + "/api/v1/namespaces/" + s.namespace + "/secrets/" + s.name
-	s.client = newResty(roots)
-	return nil
-}
-
-// newResty returns a client that trusts only roots and follows no redirects. It uses no
-// proxy, because HTTPS_PROXY is meant for other hosts, and a new connection for each
-// request, because minutes pass between Load and Save.
-func newResty(roots *x509.CertPool) *resty.Client {
-	return resty.NewWithClient(&http.Client{
-		Transport: &http.Transport{
+	s.client = resty.NewWithClient(&http.Client{
+		Transport: &http.Transport{ // without a proxy: HTTPS_PROXY is meant for other hosts
 			TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-			DisableKeepAlives: true,
+			DisableKeepAlives: true, // minutes pass between Load and Save
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}).SetResponseBodyLimit(maxBody).SetLogger(discardLogger{})
+	}).SetResponseBodyLimit(maxBody)
+	return nil
 }
-
-type discardLogger struct{}
-
-func (discardLogger) Errorf(string, ...any) {}
-func (discardLogger) Warnf(string, ...any)  {}
-func (discardLogger) Debugf(string, ...any) {}
 
 // send sends a request and returns the Secret of the response. While the API server responds
 // with 429, it waits and tries again.

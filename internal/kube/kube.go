@@ -3,6 +3,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -56,19 +57,16 @@ type secret struct {
 	Data      map[string][]byte `json:"data"`
 }
 
-var reference = regexp.MustCompile(`^(?:([a-z0-9-]+)/)?([a-z0-9]+(?:[.-]+[a-z0-9]+)*)(?::([A-Za-z0-9._-]+))?$`)
+var reference = regexp.MustCompile(`^(?:([a-z0-9-]+)/)?([a-z0-9]+(?:[.-]+[a-z0-9]+)*)(?::(\.?[A-Za-z0-9_-][A-Za-z0-9._-]*))?$`)
 
 // New returns the store that ref, "[NAMESPACE/]NAME[:KEY]", names. By default, the namespace
 // is the pod's and KEY is apiKey. New sends no request.
 func New(pod Pod, ref string) (*Store, error) {
 	parts := reference.FindStringSubmatch(ref)
-	if parts == nil || strings.Trim(parts[3], ".") == "" && parts[3] != "" {
+	if parts == nil {
 		return nil, fmt.Errorf("kubernetes: %q is not a Secret: use [NAMESPACE/]NAME[:KEY]", ref)
 	}
-	s := &Store{namespace: parts[1], name: parts[2], key: parts[3], pod: pod}
-	if s.key == "" {
-		s.key = "apiKey"
-	}
+	s := &Store{namespace: parts[1], name: parts[2], key: cmp.Or(parts[3], "apiKey"), pod: pod}
 	return s, s.connect()
 }
 
@@ -85,17 +83,16 @@ func (s *Store) Load(ctx context.Context) (string, error) {
 func (s *Store) load(ctx context.Context) error {
 	s.seen = secret{}
 	seen, err := s.get(ctx)
-	if err != nil {
-		return err
+	if err == nil {
+		err = s.check(seen)
 	}
-	if err := s.check(seen); err != nil {
-		return err
+	if err == nil { // with another value, because an immutable Secret accepts the one that it has
+		_, err = s.patch(ctx, "patch (dry run)", "?dryRun=All&", seen, "dry-run")
 	}
-	if err := s.tryPatch(ctx, seen); err != nil {
-		return err
+	if err == nil {
+		s.seen = seen
 	}
-	s.seen = seen
-	return nil
+	return err
 }
 
 // Save replaces the value that Load has seen. If somebody else has replaced it, Save returns
@@ -108,7 +105,10 @@ func (s *Store) Save(ctx context.Context, value string) error {
 	}
 	var failed error
 	for range 2 {
-		saved, err := s.patch(ctx, seen, value)
+		saved, err := s.patch(ctx, "patch", "?", seen, value)
+		if mayBeSaved(err) {
+			err = fmt.Errorf("%w: %w", err, ErrOutcomeUnknown)
+		}
 		if err == nil {
 			s.seen = saved
 			return nil
@@ -137,33 +137,15 @@ func (s *Store) get(ctx context.Context) (secret, error) {
 }
 
 // patch replaces the value, unless the Secret has changed since it was seen.
-func (s *Store) patch(ctx context.Context, seen secret, value string) (secret, error) {
-	saved, err := s.send(ctx, "patch", "?fieldManager="+manager, s.mergePatch(seen, value))
-	if err == nil && s.value(saved) != value {
-		err = s.errorf("patch: the API server has stored another value of %s", s.key)
-	}
-	if mayBeSaved(err) {
-		err = fmt.Errorf("%w: %w", err, ErrOutcomeUnknown)
-	}
-	return saved, err
-}
-
-// tryPatch is a patch as a dry run. It replaces the value by another one, because an
-// immutable Secret accepts the one that it has.
-func (s *Store) tryPatch(ctx context.Context, seen secret) error {
-	const value = "dry-run"
-	saved, err := s.send(ctx, "patch (dry run)", "?dryRun=All&fieldManager="+manager, s.mergePatch(seen, value))
-	if err == nil && s.value(saved) != value {
-		err = s.errorf("patch (dry run): the API server would store another value of %s", s.key)
-	}
-	return err
-}
-
-func (s *Store) mergePatch(seen secret, value string) any {
-	return map[string]any{
+func (s *Store) patch(ctx context.Context, verb, query string, seen secret, value string) (secret, error) {
+	got, err := s.send(ctx, verb, query+"fieldManager="+manager, map[string]any{
 		"metadata": map[string]string{"resourceVersion": seen.Metadata.ResourceVersion},
 		"data":     map[string][]byte{s.key: []byte(value)},
+	})
+	if err == nil && s.value(got) != value {
+		err = s.errorf("%s: the API server responded with another value of %s", verb, s.key)
 	}
+	return got, err
 }
 
 // mayBeSaved reports whether a patch that failed with err may have been applied.
