@@ -50,8 +50,8 @@ func (s *APIKeysService) Create(ctx context.Context, req CreateAPIKeyRequest) (*
 }
 
 // createFailed makes err an [ErrOutcomeUnknown] if the key may exist.
-func createFailed(err error, maybeProcessed bool) error {
-	if !maybeProcessed {
+func createFailed(err error, p progress) error {
+	if !p.maybeProcessed {
 		return err
 	}
 	return withNote(err, "a key with this name may exist: use FindByName before creating another", ErrOutcomeUnknown)
@@ -158,9 +158,9 @@ func (s *APIKeysService) Delete(ctx context.Context, uid string) error {
 }
 
 // deleteFailed makes a 404 a success if an earlier attempt may have deleted the key.
-func deleteFailed(err error, maybeProcessed bool) error {
-	apiErr, ok := err.(*APIError) //nolint:errorlint // the function of a credential can return one of another client
-	if ok && maybeProcessed && apiErr.Is(ErrNotFound) {
+func deleteFailed(err error, p progress) error {
+	response := p.last.status == http.StatusNotFound // not an error of the credential's function
+	if response && p.maybeProcessed && errors.Is(err, ErrNotFound) {
 		return nil
 	}
 	return err

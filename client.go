@@ -133,9 +133,8 @@ type operation struct {
 	idempotent         bool    // two requests have the same effect as one
 	result             decoder // nil: a success has no body
 
-	// failed returns what err means for this operation, if the server may have processed one
-	// of the attempts or not. nil: err as it is.
-	failed func(err error, maybeProcessed bool) error
+	// failed returns what err means for this operation. nil: err as it is.
+	failed func(err error, p progress) error
 }
 
 // call executes op. Its error is in the words of the user: it names the operation, the host
@@ -147,7 +146,7 @@ func (c *Client) call(ctx context.Context, op operation) error {
 	var p progress
 	err := c.attemptUntilDone(ctx, op, &p)
 	if err != nil && op.failed != nil {
-		return op.failed(err, p.maybeProcessed)
+		return op.failed(err, p)
 	}
 	return err
 }

@@ -263,6 +263,20 @@ func TestDeleteFailsIfTheCredentialIsNotFoundAfterARetry(t *testing.T) {
 	require.EqualError(t, err, "palette: apiKeys.delete: credential: vault: palette: not found (host palette.test, 2 attempts)")
 }
 
+// The context can end while the body is read.
+func TestDeleteTreatsNotFoundAfterARetryAsSuccessIfTheContextEnds(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	notFound := func(req *http.Request) (*http.Response, error) {
+		resp, err := respondError(404, "ResourceNotFound", "text")(req)
+		cancel()
+		return resp, err
+	}
+	client := newTestClient(t, newMock(t, busy(502), notFound), withFastRetries(3)...)
+
+	require.NoError(t, client.APIKeys.Delete(ctx, testUID))
+}
+
 func TestOtherMethodsReturnNotFoundAfterARetry(t *testing.T) {
 	t.Parallel()
 	for _, op := range operations() {
