@@ -239,7 +239,7 @@ func (c *Client) attempt(ctx context.Context, op operation) outcome {
 	}
 	setCredential := func(h http.Header) { h.Set(c.credential.header, value) }
 	sending := transport.NewAttempt(ctx, setCredential, !op.idempotent)
-	o := c.execute(sending, op, r)
+	o := c.execute(sending, op, r) //nolint:contextcheck // the attempt is the context
 	o.credential, o.maybeProcessed = value, sending.End()
 	if _, timeout := errors.AsType[attemptTimeout](context.Cause(ctx)); timeout && c.ownTransport {
 		c.CloseIdleConnections() // other connections may be dead as well
