@@ -10,9 +10,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -45,6 +47,8 @@ func TestMain(m *testing.M) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			panic(string(out))
 		}
+		// Under nohup, the tool would inherit that SIGHUP is ignored. What is handled is not.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 		_ = flag.Set("test.parallel", "16") // most tests wait for processes, not for processors
 		return m.Run()
 	}())
