@@ -34,8 +34,8 @@ type APIKeyCreateSpec struct {
 	UserUID string `json:"userUid,omitempty"`
 }
 
-// CreateAPIKeyResponse holds a created key. It is the only type that holds the value of
-// a key: Palette does not return it again (doc).
+// CreateAPIKeyResponse holds the value and the uid of a created key. Palette returns the
+// value only once (doc).
 type CreateAPIKeyResponse struct {
 	APIKey Secret `json:"apiKey"`
 	// UID is the uid of the key (assumed; the spec says "User uid").

@@ -220,11 +220,13 @@ func WithoutRateLimit() Option {
 	return func(c *config) error { c.limiter = nil; return nil }
 }
 
-// WithLogger makes the client log to l: each attempt at level Debug (op, method, path,
-// status, attempt, duration), each wait of at least a second for the rate limiter at level
-// Debug (op, wait), each retry at level Warn (op, method, path, wait, reason), and each time
-// that the server makes the client slow down at level Warn (op, requestsPerSecond). It never
-// logs headers, bodies or texts of the server. The default is no logging.
+// WithLogger makes the client log to l:
+//   - at level Debug, each attempt (op, method, path, status, attempt, duration) and each wait
+//     of at least a second for the rate limiter (op, wait)
+//   - at level Warn, each retry (op, method, path, wait, reason) and each time that the server
+//     makes the client slow down (op, requestsPerSecond)
+//
+// It never logs headers, bodies or texts of the server. The default is no logging.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) error {
 		c.logger = l
