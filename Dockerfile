@@ -1,6 +1,6 @@
 # The context is a folder linux/ARCH with the unpacked archive of each architecture: see
 # .github/workflows/release.yml. The base has CA certificates and no shell.
-FROM gcr.io/distroless/static-debian12:nonroot@sha256:d093aa3e30dbadd3efe1310db061a14da60299baff8450a17fe0ccc514a16639
+FROM gcr.io/distroless/static-debian12:nonroot
 ARG TARGETARCH
 COPY linux/${TARGETARCH}/LICENSE /
 COPY linux/${TARGETARCH}/palette-* /usr/local/bin/

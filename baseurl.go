@@ -12,7 +12,7 @@ import (
 const DefaultBaseURL = "https://api.spectrocloud.com"
 
 // parseBaseURL parses a host or URL. Its errors do not quote it, because it may contain a
-// password.
+// password. Whether the URL may be http depends on another option: see checkHTTP.
 func parseBaseURL(raw string) (*url.URL, error) {
 	if !strings.Contains(raw, "://") {
 		if scheme, _, _ := strings.Cut(raw, ":"); strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "http") {

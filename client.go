@@ -238,9 +238,9 @@ func (c *Client) attempt(ctx context.Context, op operation) outcome {
 		return outcome{permanent: true, credential: value, err: transportError(ctx, "", err, r)}
 	}
 	setCredential := func(h http.Header) { h.Set(c.credential.header, value) }
-	sending := transport.NewAttempt(ctx, setCredential, !op.idempotent)
-	o := c.execute(sending, op, r)
-	o.credential, o.maybeProcessed = value, sending.End()
+	attempt := transport.NewAttempt(ctx, setCredential, !op.idempotent)
+	o := c.execute(attempt, op, r) //nolint:contextcheck // the attempt is the context
+	o.credential, o.maybeProcessed = value, attempt.End()
 	if _, timeout := errors.AsType[attemptTimeout](context.Cause(ctx)); timeout && c.ownTransport {
 		c.CloseIdleConnections() // other connections may be dead as well
 	}
@@ -248,9 +248,9 @@ func (c *Client) attempt(ctx context.Context, op operation) outcome {
 }
 
 // execute builds and executes the request of op.
-func (c *Client) execute(sending *transport.Attempt, op operation, r redactor) outcome {
+func (c *Client) execute(attempt *transport.Attempt, op operation, r redactor) outcome {
 	req := c.resty.R().
-		SetContext(sending).
+		SetContext(attempt).
 		SetDoNotParseResponse(true).
 		SetQueryParamsFromValues(op.query)
 	if op.body != nil {
@@ -258,14 +258,14 @@ func (c *Client) execute(sending *transport.Attempt, op operation, r redactor) o
 	}
 	resp, err := req.Execute(op.method, c.baseURL+op.path)
 	if err != nil {
-		phase := sending.Phase()
+		phase := attempt.Phase()
 		return outcome{
 			refused: transport.IsRefused(err), permanent: transport.IsPermanent(err), unreachable: phase == transport.Connecting,
-			err: transportError(sending, string(phase), err, r),
+			err: transportError(attempt, string(phase), err, r),
 		}
 	}
 	defer resp.RawResponse.Body.Close()
-	return readResponse(sending, resp.RawResponse, op.result, r)
+	return readResponse(attempt, resp.RawResponse, op.result, r)
 }
 
 // waitRateLimit waits until the rate limiter allows one request. If ctx ends first, or

@@ -86,7 +86,7 @@ func ended(ctx context.Context) error {
 // endsWithin reports whether the deadline of ctx passes within d.
 func endsWithin(ctx context.Context, d time.Duration) bool {
 	deadline, ok := ctx.Deadline()
-	return ok && time.Until(deadline) < d
+	return ok && time.Until(deadline) <= d
 }
 
 // pause returns how long the present pause will last.
