@@ -14,9 +14,9 @@ const collectionPath = "/v1/apiKeys"
 
 // APIKeysService has the operations on API keys. It is safe for concurrent use.
 //
-// Every method can return an [*APIError], an error that is [ErrUnexpectedResponse] or
-// [ErrInvalidArgument] (the context is nil), and an error of the context or the network.
-// If the error is not nil, the other result is nil.
+// Every method can return an [*APIError], [ErrUnexpectedResponse], an error of the context
+// or the network and, if the context is nil, [ErrInvalidArgument]. If the error is not nil,
+// the other result is nil.
 type APIKeysService struct {
 	client *Client
 }
@@ -28,10 +28,11 @@ type APIKeysService struct {
 // is not 1 to 9999 in UTC, the error is [ErrInvalidArgument].
 //
 // Create is not retried if the server may have processed the request. If the error is
-// [ErrOutcomeUnknown], the key may exist, or the server may still create it: look for it
-// with [APIKeysService.FindByName] before creating another. Its value is lost. To delete
-// it, give each key a unique name, for example with a random suffix: names need not be
-// unique (assumed), and other keys with this name may be in use.
+// [ErrOutcomeUnknown], the key may exist, or the server may still create it. Its value
+// cannot be recovered: look for the key with [APIKeysService.FindByName], delete it, and
+// create another. Give each key a unique name, for example with a random suffix, so that
+// you do not delete another key of that name: names need not be unique (assumed). Give it
+// an expiry, too, which ends a key that the server creates after you have looked.
 func (s *APIKeysService) Create(ctx context.Context, req CreateAPIKeyRequest) (*CreateAPIKeyResponse, error) {
 	op := operation{
 		name: "apiKeys.create", method: http.MethodPost, path: collectionPath,
@@ -94,9 +95,9 @@ func (s *APIKeysService) All(ctx context.Context) iter.Seq2[APIKey, error] {
 	}
 }
 
-// FindByName returns every key with exactly the given name, because names need not be
-// unique (assumed). If there is none, it returns an empty slice. It reads the whole
-// list, because the API has no such query (spec).
+// FindByName returns all keys with exactly the given name: names need not be unique
+// (assumed). If there is none, it returns an empty slice. It reads the whole list, because
+// the API has no such query (spec).
 //
 // If name is empty or not UTF-8, the error is [ErrInvalidArgument].
 func (s *APIKeysService) FindByName(ctx context.Context, name string) ([]APIKey, error) {

@@ -41,7 +41,7 @@ type Client struct {
 // NewClient returns a client that is configured by opts. It needs exactly one credential,
 // from an option or from the environment ([WithEnv]). It performs no network I/O.
 //
-// If options are invalid, the error is [ErrInvalidArgument] and names all of them.
+// If options are invalid, the error is [ErrInvalidArgument] and its text names all of them.
 func NewClient(opts ...Option) (*Client, error) {
 	cfg, err := newConfig(opts)
 	if err != nil {

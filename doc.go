@@ -49,7 +49,7 @@
 //
 //	ErrInvalidArgument     an argument or option is invalid; no request was sent
 //	ErrBadRequest          400, 422
-//	ErrUnauthorized        401; also a 404 whose message repeats the credential
+//	ErrUnauthorized        401, or a 404 whose message repeats the credential
 //	ErrForbidden           403
 //	ErrNotFound            404 with one of Palette's own error codes
 //	ErrConflict            409
@@ -57,17 +57,19 @@
 //	ErrServer              500 to 599
 //	ErrRedirect            300 to 399
 //	ErrUnexpectedResponse  the response is not the documented one, or a 404 is not from Palette
-//	ErrOutcomeUnknown      Create failed and the key may exist; can be in addition to another class
+//	ErrOutcomeUnknown      Create failed and the key may exist; possibly in addition to another class
 //
 // Other 4xx statuses are an [*APIError] of no class. Errors of the context, the network
-// and TLS can be tested with errors.Is and errors.AsType as well. An error of the file or
-// the function of the credential is of no class; no request was sent.
+// and TLS are wrapped: use errors.Is and errors.AsType for them, too. If the file or the
+// function of the credential fails, the error is of no class, and the attempt sent no
+// request.
 //
 // # Retries
 //
-// Requests that fail for a temporary reason are retried with exponential backoff and
-// jitter, up to three times, after a 429 up to twelve times. [WithMaxRetries] and
-// [WithBackoff] change this. This table may change in minor releases:
+// Requests that fail for a temporary reason are retried up to three times, with
+// exponential backoff and jitter. With the rate limiter, which is the default, they are
+// retried up to twelve times after a 429. [WithMaxRetries] and [WithBackoff] change this.
+// This table may change in minor releases:
 //
 //	operation        retried on
 //	all but Create   failures to connect, reset or truncated responses, attempt timeouts,
@@ -88,8 +90,10 @@
 // can create two keys.
 //
 // If Delete is retried after an attempt that the server may have processed, and the key
-// does not exist, Delete returns nil. A proxy can respond with 408 or 5xx after the work was
-// done, so these attempts count as processed.
+// does not exist, Delete returns nil.
+//
+// After a 408 or a 5xx, the server may have processed the request: a proxy can send these
+// statuses after the work was done.
 //
 // # Connections
 //
@@ -97,15 +101,14 @@
 // per host. It closes idle connections after 50 seconds, before load balancers do. If
 // http.DefaultTransport was replaced by another type, it is used as it is.
 //
-// Create is retried only if the server did not process the request. This is certain if the
-// connection, the TLS handshake or the proxy failed before the request was sent, or if an
-// HTTP/2 server refused the stream (REFUSED_STREAM, GOAWAY). After any other lost response,
-// the request may have been processed. A transport of your own that calls no hook of
-// [net/http/httptrace] counts as having sent the request.
+// If there was no response, the server did not process the request if the connection, the
+// TLS handshake or the proxy failed before the request was sent, or if an HTTP/2 server
+// refused the stream (REFUSED_STREAM, GOAWAY). In all other cases it may have processed the
+// request. If a transport of your own calls no hook of [net/http/httptrace], the client
+// assumes that the request was sent.
 //
-// If a connection goes dead, at most one attempt of a call fails:
-// HTTP/2 connections are checked with pings, and after an attempt timeout the client closes
-// its idle connections.
+// If a connection goes dead, at most one attempt of a call fails: HTTP/2 connections are
+// checked with pings, and after an attempt timeout the client closes its idle connections.
 //
 // # Rate limit
 //
@@ -119,9 +122,8 @@
 // The limiter adapts to the server. If the server responds with 429, or with a 503 that is
 // not from Palette, the limiter pauses all calls for the Retry-After duration, at most the
 // maximum backoff. It also halves the rate, down to a tenth of the configured one, and
-// disables bursts until the full rate is back. Every response that reports no overload
-// raises the rate by 5 % of the configured rate per second. Retries after a 429 or a refused HTTP/2 stream have their own
-// maximum, four times [WithMaxRetries].
+// disables bursts until the full rate is back. Later responses raise the rate again, by 5 %
+// of the configured one for each second.
 //
 // # Secrets
 //

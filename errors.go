@@ -61,7 +61,7 @@ type APIError struct {
 	StatusCode int
 
 	Code    string // the server's, which can be a number
-	Message string // the server's; for a body that is not JSON, its media type, and the text of text/plain
+	Message string // the server's; if the body is not JSON, its media type and, for text/plain, its text
 	Ref     string // the server's reference
 
 	Details    json.RawMessage // the server's; its form is not documented

@@ -551,6 +551,10 @@ func TestErrorMessages(t *testing.T) { //nolint:paralleltest // replaces http.De
 			_, err := palette.NewClient(palette.WithAPIKey(testKey), palette.WithBaseURL("http://"+testHost))
 			return testHost, err
 		}, "palette: NewClient: invalid argument: base URL: http to HOST would send the credential in clear text: use https, or WithInsecureHTTP"},
+		{"host with a newline", func(*testing.T) (string, error) {
+			_, err := palette.NewClient(palette.WithAPIKey(testKey), palette.WithBaseURL(testHost+"\n"))
+			return testHost, err
+		}, "palette: NewClient: invalid argument: WithBaseURL is invalid: it is not a host or URL"},
 		{"JWT as API key", func(*testing.T) (string, error) {
 			_, err := palette.NewClient(palette.WithAPIKey(jwt))
 			return testHost, err

@@ -34,8 +34,8 @@ type APIKeyCreateSpec struct {
 	UserUID string `json:"userUid,omitempty"`
 }
 
-// CreateAPIKeyResponse holds a created key. It is the only type that holds the value of
-// a key: Palette does not return it again (doc).
+// CreateAPIKeyResponse holds the value and the uid of a created key. Palette returns the
+// value only once (doc).
 type CreateAPIKeyResponse struct {
 	APIKey Secret `json:"apiKey"`
 	// UID is the uid of the key (assumed; the spec says "User uid").
@@ -67,8 +67,8 @@ type APIKey struct {
 
 // ObjectMeta is the metadata that Palette keeps of an object (spec: v1ObjectMeta).
 type ObjectMeta struct {
-	// Annotations are the client's and the server's: ownerUid, permissions, scope,
-	// scopeVisibility and tenantUid (doc).
+	// Annotations holds those of the client and those that the server adds: ownerUid,
+	// permissions, scope, scopeVisibility and tenantUid (doc).
 	Annotations           map[string]string `json:"annotations,omitempty"`
 	Labels                map[string]string `json:"labels,omitempty"`
 	CreationTimestamp     time.Time         `json:"creationTimestamp,omitzero"`
@@ -109,8 +109,8 @@ func (k APIKey) Expired(now time.Time) bool {
 	return !k.Spec.Expiry.IsZero() && !now.Before(k.Spec.Expiry)
 }
 
-// UpdateRequest returns a request that changes nothing. Use it as the starting point of
-// an [APIKeysService.Update], which replaces everything. Its maps are copies and not nil.
+// UpdateRequest returns a request that changes nothing. Start from it to call
+// [APIKeysService.Update], which replaces everything. Its maps are copies and not nil.
 func (k APIKey) UpdateRequest() UpdateAPIKeyRequest {
 	return UpdateAPIKeyRequest{
 		Metadata: ObjectMetaInput{

@@ -52,7 +52,8 @@ func WithAPIKey(key string) Option {
 // WithAPIKeyFile makes the client read the API key from a file before each attempt, so
 // that the key can be replaced while the client is in use. White space around the key is
 // ignored. While the file is missing or empty, the client uses the last key that it has
-// read. It must be a regular file. NewClient reads it once.
+// read. The path must lead to a regular file, possibly through symbolic links. NewClient
+// reads it once.
 func WithAPIKeyFile(path string) Option {
 	return func(c *config) error {
 		file, err := fileCredential(path)
@@ -62,8 +63,8 @@ func WithAPIKeyFile(path string) Option {
 
 // WithAPIKeyFunc makes the client call f for the API key before each attempt. Use it when
 // the key can change while the client is in use. f is called with the context of the
-// attempt, possibly concurrently. If f returns an error, the call
-// fails with it and is not retried.
+// attempt, possibly concurrently. If f returns an error, the call fails with it and is not
+// retried.
 func WithAPIKeyFunc(f func(context.Context) (string, error)) Option {
 	return func(c *config) error {
 		_ = c.setCredential("WithAPIKeyFunc", funcCredential(headerAPIKey, f, checkAPIKey), nil)
@@ -124,7 +125,7 @@ func (c *config) setBaseURL(source, rawURL string) error {
 }
 
 // WithInsecureHTTP allows an http base URL with a host that is not a loopback address.
-// Everybody on the network path can then read the credential.
+// Anybody on the network path can then read the credential.
 func WithInsecureHTTP() Option {
 	return func(c *config) error { c.httpAllowed = true; return nil }
 }
@@ -142,11 +143,13 @@ func WithHTTPClient(hc *http.Client) Option {
 	}
 }
 
-// WithTransportWrapper adds middleware, such as OpenTelemetry's. NewClient calls wrap once
-// with a transport that adds the credential; the client uses the result. The middleware
-// sees every attempt, but not the credential. It can read the response to Create, which
-// holds the new key. Its errors and its own responses are retried like those of the network.
-// It can retry requests itself, but not Create.
+// WithTransportWrapper sets middleware, such as OpenTelemetry's. NewClient calls wrap once
+// with a transport that adds the credential; the client uses the result. To use several,
+// combine them in wrap.
+//
+// The middleware sees every attempt, but not the credential. It can read the response to
+// Create, which holds the new key. Errors and responses of its own are retried like those
+// of the network. It can retry requests itself, but not Create.
 func WithTransportWrapper(wrap func(http.RoundTripper) http.RoundTripper) Option {
 	return func(c *config) error {
 		c.wrapTransport = wrap
@@ -162,8 +165,8 @@ func WithRootCAs(pool *x509.CertPool) Option {
 	}
 }
 
-// WithInsecureSkipVerify makes the client accept any certificate. Whoever responds
-// receives the credential.
+// WithInsecureSkipVerify makes the client accept any certificate. Anybody on the network
+// path can then receive the credential.
 func WithInsecureSkipVerify() Option {
 	return func(c *config) error { c.skipVerify = true; return nil }
 }
@@ -178,10 +181,12 @@ func WithTimeout(perAttempt time.Duration) Option {
 	}
 }
 
-// WithMaxRetries sets the maximum number of retries of a call. The default is 3; 0
-// disables retries. Retries after a refused HTTP/2 stream or, with a rate limiter, after a
-// 429 have their own maximum, four times n. So have retries with a changed credential after a
-// 401: n, but at least one.
+// WithMaxRetries sets the maximum number of retries of a call, or of each page of a list.
+// The default is 3. 0 disables retries, except the one with a changed credential.
+//
+// Some retries are counted apart. Their maximum is 4*n after a refused HTTP/2 stream or, with
+// a rate limiter, after a 429. It is n, but at least 1, after a 401 if the credential has
+// changed.
 func WithMaxRetries(n int) Option {
 	return func(c *config) error {
 		c.retries.maxRetries = n
@@ -215,11 +220,13 @@ func WithoutRateLimit() Option {
 	return func(c *config) error { c.limiter = nil; return nil }
 }
 
-// WithLogger makes the client log to l: each attempt at level Debug (op, method, path,
-// status, attempt, duration), each wait of at least a second for the rate limiter at level
-// Debug (op, wait), each retry at level Warn (op, method, path, wait, reason), and each time
-// that the server makes the client slow down at level Warn (op, requestsPerSecond). It never
-// logs headers, bodies or texts of the server. The default is no logging.
+// WithLogger makes the client log to l:
+//   - at level Debug, each attempt (op, method, path, status, attempt, duration) and each wait
+//     of at least a second for the rate limiter (op, wait)
+//   - at level Warn, each retry (op, method, path, wait, reason) and each time that the server
+//     makes the client slow down (op, requestsPerSecond)
+//
+// It never logs headers, bodies or texts of the server. The default is no logging.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) error {
 		c.logger = l

@@ -28,7 +28,7 @@ func (s *secretStore) Load(ctx context.Context) (palette.Secret, error) {
 	}
 	s.version = secret.ResourceVersion
 	key := palette.NewSecret(strings.TrimSpace(string(secret.Data["apiKey"])))
-	return key, s.patch(ctx, "dry-run", metav1.DryRunAll) // what cannot be saved must cost no key
+	return key, s.patch(ctx, "dry-run", metav1.DryRunAll) // create no key that cannot be saved
 }
 
 func (s *secretStore) Save(ctx context.Context, key palette.Secret) error {

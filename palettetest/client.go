@@ -7,9 +7,10 @@ import (
 )
 
 // Client returns a client of the server, which uses the administrator's credential and
-// trusts the server's certificate. It has no rate limit, and its retries wait for
-// milliseconds, so that tests do not wait; it waits longer if a Retry-After header asks
-// for it, for at most a second. opts come after these options, so that they win.
+// trusts the server's certificate. So that tests do not wait, it has no rate limiter, and
+// its retries wait for milliseconds. It honors a Retry-After header of at most a second; a
+// longer one ends the call. Without a rate limiter, a 429 is retried three times, not
+// twelve. opts come after these options, so that they win.
 //
 // For the client of a user or a created key, use [palette.WithAPIKey] or
 // [palette.Client.WithAPIKey].

@@ -14,7 +14,7 @@
 //	}
 //
 // [Server.Client] returns a client that is ready for a test. Programs call [NewServer] and
-// [Server.Close] instead of [Start]. A [Server] is also an [http.Handler]. It works with any HTTP client:
+// [Server.Close] instead of [Start]. The server works with any HTTP client:
 //
 //	curl -H "ApiKey: $KEY" "$URL/v1/apiKeys"
 //
@@ -25,17 +25,19 @@
 //
 // # Faults
 //
-// [Server.Inject] makes requests fail. Two requests that get 503 with a Retry-After
-// header; one that gets an error of Palette's own; a create whose response is lost; a
-// create behind a gateway that fails after the key was created:
+// [Server.Inject] makes requests fail:
 //
+//	// Two requests get 503 with a Retry-After header.
 //	server.Inject(palettetest.Fault{Path: "/v1/apiKeys/{uid}", Times: 2, Status: 503, RetryAfter: "1"})
+//	// An update gets one of Palette's own errors.
 //	server.Inject(palettetest.Fault{Method: "PUT", Status: 404, Code: "ResourceNotFound"})
+//	// The response to a create is lost.
 //	server.Inject(palettetest.Fault{Method: "POST", Cut: palettetest.CutAfter})
+//	// A gateway responds with 502 although the key was created.
 //	server.Inject(palettetest.Fault{Method: "POST", Status: 502, After: true})
 //
-// A client waits after 429 and 503, for seconds with the default options. The client of
-// [Server.Client] waits for milliseconds.
+// With the default options, a client waits for seconds before a retry. The client of
+// [Server.Client] waits for milliseconds. For virtual time, see [Server.ServeHTTP].
 //
 // # What is documented and what is assumed
 //
@@ -48,9 +50,10 @@
 //
 // Not documented, but reported by others: the code of an error is a string or a number.
 //
-// Assumed, because it is not documented. The ids are the rows of palette-conformance, which
-// compares a real Palette with them; the options make the server do the opposite.
-// [WithCreateStatus] (C1) and [WithIgnoredExpiry] (U7) contradict what is documented.
+// The following is assumed, because it is not documented. Each id is a row of
+// palette-conformance, which compares a real Palette with these assumptions; each option makes
+// the server do the opposite. [WithCreateStatus] (C1) and [WithIgnoredExpiry] (U7) contradict
+// what is documented.
 //   - C2: the uid in the response to a create request is that of the key
 //     ([WithUIDOfUser]). C3: a value is 44 characters of base64 ([WithLongValues]).
 //   - C4, C5: a new key works at once, and a list shows every change at once
@@ -81,19 +84,20 @@
 // Not documented either, and not compared:
 //   - A missing isActive means false. A create request needs a name; an update without one
 //     keeps the old name.
-//   - An expiry in a year above 9999 in UTC is rejected with 400. So is the activation of an
-//     expired key, and an owner that does not exist.
-//   - A key above the limit is rejected with 400 and the code ResourceLimitExceeded.
-//   - The key of another user is rejected with 403 and the code ResOperationForbidden,
-//     a create request for another user with OperationForbidden.
-//   - Path, method, credential, uid and body are checked in this order. A request
-//     without a body is rejected with 422, one with more than 1 MiB with 413. Unknown
-//     fields are ignored, as are uid and timestamps in the metadata of a request.
+//   - An expiry in a year above 9999 in UTC gets 400. So does the activation of an expired
+//     key, and an owner that does not exist.
+//   - A create request above the limit of keys gets 400 and the code ResourceLimitExceeded.
+//   - A request for the key of another user gets 403 and the code ResOperationForbidden, a
+//     create request for another user 403 and OperationForbidden.
+//   - Path, method, credential, uid and body are checked in this order. A missing body
+//     gets 422, a body of more than 1 MiB gets 413. Unknown fields are ignored, as are uid
+//     and timestamps in the metadata of a request.
 //   - Lists are in the order of creation.
 //   - If a request has both credential headers, only ApiKey counts.
 //
 // # Limits
 //
-// The server has one tenant, [TenantUID], and no other resource but GET /v1/users/info: no
-// login (see [Server.AuthToken]) and no ProjectUid header. The rate limit counts the requests of all clients together.
+// The server has one tenant, [TenantUID], and no resource besides API keys but GET
+// /v1/users/info. It has no login (see [Server.AuthToken]) and ignores the ProjectUid header.
+// The rate limit counts the requests of all clients together.
 package palettetest

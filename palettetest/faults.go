@@ -69,7 +69,7 @@ type Fault struct {
 	Endless bool
 }
 
-// Cut is when the connection is closed: over HTTP/1.1 the TCP connection, over HTTP/2
+// Cut says when the connection is closed: over HTTP/1.1 the TCP connection, over HTTP/2
 // only the stream, with an error code.
 //
 // Go's http.Transport retries a GET that failed without a response on a connection that
@@ -90,7 +90,7 @@ const (
 
 // Inject adds a fault. If several faults match a request, the one that was added first
 // applies; the others do not count the request. Inject panics if Status is invalid or
-// does not go with Code.
+// cannot be combined with Code.
 func (s *Server) Inject(f Fault) {
 	if f.Status != 0 && (f.Status < 200 || f.Status > 999) {
 		panic(fmt.Sprintf("palettetest: Inject: invalid status %d", f.Status))

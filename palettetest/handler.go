@@ -37,6 +37,10 @@ type operation struct {
 // ServeHTTP implements [http.Handler], so that the server can be used without a
 // network. To close a connection, it panics with [http.ErrAbortHandler]. After Close,
 // it responds with 503.
+//
+// Virtual time (testing/synctest) does not advance while a client waits for the network.
+// There, start the server outside of the bubble, and give [Server.Client] an [http.Client]
+// whose transport calls ServeHTTP with an httptest.ResponseRecorder.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.running.RLock()
 	defer s.running.RUnlock()

@@ -24,9 +24,9 @@ type Key struct {
 	Expiry    time.Time // zero: the key never expires
 	CreatedAt time.Time
 
-	// Annotations and Labels are those that a client sent. The annotations that the server
-	// adds to its responses are included only if a client sent them back, as an update
-	// does that starts from palette.APIKey.UpdateRequest.
+	// Annotations and Labels are those that a client sent. They include the annotations that
+	// the server adds to its responses only if a client sent those back, for example with an
+	// update that started from palette.APIKey.UpdateRequest.
 	Annotations map[string]string
 	Labels      map[string]string
 }

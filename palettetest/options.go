@@ -134,9 +134,9 @@ func WithUser(u User) Option {
 	return func(c *config) { c.users = append(c.users, u) }
 }
 
-// WithKeyLimit sets how many keys a user can have; 0 means no limit. A request
-// to create more gets 400 and the code ResourceLimitExceeded, which is not documented. The
-// default is 20, as in Palette (doc).
+// WithKeyLimit sets how many keys a user can have; 0 means no limit. The default is 20, as
+// in Palette (doc). A create request above the limit gets 400 and the code
+// ResourceLimitExceeded; Palette's response is not documented.
 func WithKeyLimit(n int) Option {
 	return func(c *config) { c.keyLimit = n }
 }

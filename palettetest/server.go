@@ -182,8 +182,8 @@ type Request struct {
 }
 
 // Requests returns copies of the requests that the server received, in the order of
-// their arrival, including those that failed. Only the newest 10,000 are kept, or those
-// whose bodies are at most 16 MiB together, if these are fewer.
+// their arrival, including those that failed. The server keeps the newest: at most 10,000
+// requests, and at most 16 MiB of bodies.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,19 +14,30 @@ import (
 type Key struct {
 	Name    string
 	UserUID string // the owner; required if several users have keys of that name
-	UID     string // of any key of the lineage. After the first key was deleted, its uid still does if the store holds a key of the lineage or UserUID is set.
+
+	// UID is the uid of any key of the lineage. If the store holds a key of the lineage, or
+	// UserUID is set, the uid of the first key can be used even after that key was deleted.
+	UID string
 }
 
 // Policy says when a key is replaced and what happens to the old one.
 type Policy struct {
-	Validity    time.Duration // lifetime of the new key; 0: the longest that a key of the lineage has. Must be more than RenewBefore and Overlap.
-	Overlap     time.Duration // how long the old key keeps working; 0: it is deleted at once
-	RenewBefore time.Duration // rotate only if the key expires within this time; 0: always
+	// Validity is the lifetime of the new key. If it is 0, the new key has the longest
+	// lifetime of a key of the lineage. It must be more than RenewBefore and Overlap.
+	Validity time.Duration
+
+	// Overlap is how long the old key keeps working. If it is 0, the old key is deleted at
+	// once.
+	Overlap time.Duration
+
+	// RenewBefore makes Rotate replace the key only if it expires within this time, or if
+	// the store does not hold it. If it is 0, Rotate always replaces the key.
+	RenewBefore time.Duration
 }
 
 // Result is the result of Rotate.
 type Result struct {
-	Rotated   bool      // the store holds a new key; also if this run only finished an interrupted one
+	Rotated   bool      // the store holds a new key, saved by this run or by an interrupted one that it finished
 	OldUID    string    // the key that was replaced; if Rotated is false, the key in the store
 	NewUID    string    // the key that the store holds now
 	OldExpiry time.Time // when the old key ends; zero if it was deleted or never expires
@@ -53,9 +64,9 @@ const (
 // package documentation describes how.
 //
 // If Rotate returns an error, call it again: it resumes. Until then the stored key works as
-// before, unless somebody revoked it. The error lists the keys of the lineage. If
-// Result.Rotated is true, the rotation succeeded all the same: the error is [ErrReverted],
-// or says which older keys could not be ended.
+// before, unless somebody revoked it. The error lists the keys of the lineage that work. If
+// Result.Rotated is true, the rotation succeeded nevertheless: the error is [ErrReverted],
+// or says which older keys could not be retired.
 //
 // If there is no such key, the error is [palette.ErrNotFound]. If an argument is invalid, it
 // is [palette.ErrInvalidArgument].

@@ -13,13 +13,13 @@ import (
 	palette "github.com/seed-804bd3b7/palette-apikeys-go"
 )
 
-// Store keeps the key in use: a file, a secret manager. Each key needs a store of its own.
-// The errors of a store must not contain keys.
+// Store keeps the key in use, for example in a file or a secret manager. Each key needs a
+// store of its own. The errors of a store must not contain keys.
 type Store interface {
 	// Load returns the stored key. It returns the zero Secret only if there is none.
 	Load(ctx context.Context) (palette.Secret, error)
-	// Save stores the key. It returns nil only if the key survives a crash. If it returns an
-	// error, the key may be stored or not, now or later.
+	// Save stores the key. It returns nil only if the stored key survives a crash. If it
+	// returns an error, the key may be stored or not, now or later.
 	Save(ctx context.Context, key palette.Secret) error
 }
 
@@ -28,12 +28,12 @@ type Store interface {
 // Save replaces the file atomically and follows symbolic links. A new file has the mode 0600;
 // otherwise Save keeps the mode and, on Unix, the owner, and the group if the mode gives it
 // permissions. It does not keep access control lists and labels. It cannot replace a single
-// file that is mounted into a container (mount the folder) and, on Windows, a file that a
-// program has open.
+// file that is mounted into a container: mount the folder. On Windows, it cannot replace a
+// file that a program has open.
 //
-// Load and Save return an error if the file holds something else than a key, so that a wrong
-// path does no harm, and if the folder is not writable. They create and lock a file beside it,
-// NAME.lock with a leading dot, where the system supports flock(2).
+// Load and Save return an error if the file holds something other than a key, so that a
+// wrong path does no harm, and if the folder is not writable. On systems with flock(2), they
+// create and lock the file .NAME.lock in the same folder.
 func FileStore(path string) Store { return fileStore{path} }
 
 type fileStore struct{ path string }

@@ -1,5 +1,5 @@
 // Package kube keeps a value in a Secret of Kubernetes. It is made for programs in a pod: it
-// uses the pod's service account, which needs the rights get and patch on that one Secret.
+// uses the pod's service account, which needs the verbs get and patch on that one Secret.
 package kube
 
 import (
@@ -71,7 +71,8 @@ func New(pod Pod, ref string) (*Store, error) {
 }
 
 // Load returns the value without surrounding white space, "" if there is none. It tries
-// with a dry run whether the value can be replaced: what cannot be saved must cost no key.
+// with a dry run whether the value can be replaced, so that nobody creates a key that cannot
+// be saved.
 func (s *Store) Load(ctx context.Context) (string, error) {
 	err := s.load(ctx)
 	if isConflict(err) { // somebody changed the Secret after it was read

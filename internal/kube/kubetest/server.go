@@ -1,6 +1,7 @@
-// Package kubetest is a Kubernetes API server for tests. It has one Secret, apps/palette, and
-// knows what the API reference says about reading one and about merge patches: versions,
-// conflicts, dry runs, field managers, immutability and rights. All other requests get 403.
+// Package kubetest is a Kubernetes API server for tests. It has one Secret, apps/palette,
+// which can be read and patched (merge patch) as the API reference says: with versions,
+// conflicts, dry runs, field managers, immutability and permissions. All other requests get
+// 403.
 package kubetest
 
 import (
