@@ -47,7 +47,7 @@ var (
 	// can be of another class as well, such as ErrServer: test for this one first.
 	ErrOutcomeUnknown = errors.New("palette: outcome unknown")
 	// ErrSecretNotEncoded reports an attempt to marshal a [Secret].
-	ErrSecretNotEncoded = errors.New("palette: a Secret is not marshaled: use Reveal if you want its value")
+	ErrSecretNotEncoded = errors.New("palette: a Secret cannot be marshaled: use Reveal if you want its value")
 )
 
 // APIError is an error response of the server, with a status from 300 to 599. The

@@ -116,7 +116,7 @@ func TestErrSecretNotEncodedIfASecretIsMarshaled(t *testing.T) {
 		_, keyErr := json.Marshal(map[palette.Secret]int{s: 1})
 
 		require.ErrorIs(t, valueErr, palette.ErrSecretNotEncoded)
-		require.ErrorContains(t, keyErr, "palette: a Secret is not marshaled: use Reveal if you want its value")
+		require.ErrorContains(t, keyErr, "palette: a Secret cannot be marshaled: use Reveal if you want its value")
 	})
 }
 
