@@ -153,7 +153,6 @@ func (r *request) connecting(string) {
 func (r *request) sending() {
 	r.attempt.mu.Lock()
 	defer r.attempt.mu.Unlock()
-	r.traced = true
 	if r.attempt.ended {
 		r.body.Reset(nil)
 		return
