@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -479,6 +480,32 @@ func TestRetriesAfter429HaveTheirOwnCount(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestBurstsAreBackOnlyWithTheFullRate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		responses := []httpmock.Responder{busyFor(429, "")}
+		responses = append(responses, slices.Repeat([]httpmock.Responder{respond(204, "")}, 40)...)
+		client := newDefaultClient(t, newMock(t, responses...), palette.WithRateLimit(10, 5), palette.WithBackoff(0, time.Second))
+		revoke := func(n int) time.Duration {
+			start := time.Now()
+			for range n {
+				require.NoError(t, client.APIKeys.Revoke(t.Context(), testUID))
+			}
+			return time.Since(start)
+		}
+		revoke(1) // slows down to 5 requests per second
+
+		time.Sleep(5 * time.Second) //nolint:forbidigo // virtual time
+		revoke(1)                   // raises the rate to 7.5
+		time.Sleep(2 * time.Second) //nolint:forbidigo // virtual time
+		assert.InDelta(t, 0.5, revoke(5).Seconds(), 0.1, "no burst")
+		time.Sleep(5 * time.Second) //nolint:forbidigo // virtual time
+		revoke(1)                   // raises it to 10
+		time.Sleep(2 * time.Second) //nolint:forbidigo // virtual time
+		assert.Zero(t, revoke(5), "a burst")
+	})
 }
 
 // A batch of deletes may find most keys deleted already.
