@@ -129,6 +129,23 @@ func TestTransportCannotSendABodyTwice(t *testing.T) {
 	m.requireSent(`POST /v1/apiKeys {"metadata":{"name":"ci"}}`)
 }
 
+// The URL was checked before.
+func TestWrapperCannotChangeTheURLOfARequestThatIsSent(t *testing.T) {
+	t.Parallel()
+	var target *url.URL
+	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		target.Host = "attacker.test"
+		assert.Equal(t, testHost, req.URL.Host)
+		return respond(200, testKeyJSON)(req)
+	})
+	changing := withWrapper(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		target = req.URL
+		return next.RoundTrip(req)
+	})
+
+	require.NoError(t, getKey(t, newTestClient(t, rt, changing)))
+}
+
 func TestWrapperCannotChangeTheHost(t *testing.T) {
 	t.Parallel()
 	rt := roundTripFunc(func(req *http.Request) (*http.Response, error) {

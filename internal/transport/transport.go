@@ -84,11 +84,12 @@ func (t *transport) authorize(req *http.Request) (*request, *http.Request, error
 		return nil, nil, err
 	}
 	ctx := req.Context()
+	target := *req.URL // a copy, which middleware cannot change after the check
 	r := &request{attempt: attemptOf(ctx)}
 	switch {
 	case r.attempt == nil:
 		return nil, nil, &permanentError{errContext}
-	case req.URL.Scheme != t.scheme || req.URL.Host != t.host || req.URL.Opaque != "":
+	case target.Scheme != t.scheme || target.Host != t.host || target.Opaque != "":
 		return nil, nil, &permanentError{errOrigin}
 	case ctx.Err() != nil: // not every transport would say that it sent nothing
 		return nil, nil, context.Cause(ctx)
@@ -99,11 +100,14 @@ func (t *transport) authorize(req *http.Request) (*request, *http.Request, error
 	if err := r.attempt.begin(r); err != nil {
 		return nil, nil, &permanentError{err}
 	}
-	return r, t.copyOf(req.WithContext(r.withHooks(ctx)), r), nil
+	authorized := req.WithContext(r.withHooks(ctx)) // a shallow copy
+	authorized.URL = &target
+	t.complete(authorized, r)
+	return r, authorized, nil
 }
 
-// copyOf completes a shallow copy of a request.
-func (t *transport) copyOf(authorized *http.Request, r *request) *http.Request {
+// complete gives a shallow copy of a request its own header, with the credential, and body.
+func (t *transport) complete(authorized *http.Request, r *request) {
 	header := make(http.Header, len(authorized.Header)+1)
 	maps.Copy(header, authorized.Header)
 	r.attempt.setCredential(header)
@@ -115,7 +119,6 @@ func (t *transport) copyOf(authorized *http.Request, r *request) *http.Request {
 	if r.body.Len() > 0 {
 		authorized.Body = io.NopCloser(&r.body)
 	}
-	return authorized
 }
 
 // readBody reads and closes the body of req.
