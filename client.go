@@ -274,10 +274,7 @@ func (c *Client) waitRateLimit(ctx context.Context, op operation) error {
 	if err := contextError(ctx); err != nil || c.limiter == nil {
 		return err
 	}
-	if wait := c.limiter.Estimate(); wait >= longWait && !endsWithin(ctx, wait) {
-		c.logger.LogAttrs(ctx, slog.LevelDebug, "palette: waiting for the rate limiter",
-			slog.String("op", op.name), slog.Duration("wait", wait))
-	}
+	c.logWait(ctx, op)
 	err := c.limiter.Wait(ctx)
 	switch {
 	case errors.Is(err, ratelimit.ErrTooLate):
@@ -288,9 +285,6 @@ func (c *Client) waitRateLimit(ctx context.Context, op operation) error {
 	return nil
 }
 
-// longWait is the duration from which a wait for the rate limiter is logged.
-const longWait = time.Second
-
 // adaptRate tells the rate limiter about the response to an attempt that began at start.
 func (c *Client) adaptRate(ctx context.Context, op operation, start time.Time, o outcome) {
 	if c.limiter == nil || o.status == 0 {
@@ -300,6 +294,21 @@ func (c *Client) adaptRate(ctx context.Context, op operation, start time.Time, o
 	if slowedTo > 0 {
 		c.logger.LogAttrs(ctx, slog.LevelWarn, "palette: the server is overloaded, slowing down",
 			slog.String("op", op.name), slog.Float64("requestsPerSecond", slowedTo))
+	}
+}
+
+// longWait is the duration from which a wait for the rate limiter is logged.
+const longWait = time.Second
+
+// logWait logs a long wait that is about to begin. Without a log, the estimate is left to
+// Wait, which makes the same one.
+func (c *Client) logWait(ctx context.Context, op operation) {
+	if !c.logger.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	if wait := c.limiter.Estimate(); wait >= longWait && !endsWithin(ctx, wait) {
+		c.logger.LogAttrs(ctx, slog.LevelDebug, "palette: waiting for the rate limiter",
+			slog.String("op", op.name), slog.Duration("wait", wait))
 	}
 }
 
